@@ -201,9 +201,7 @@ def read_json(path: Path) -> dict[str, Any]:
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
     except (ValueError, RecursionError) as error:
-        raise CorruptArtifactError(
-            f"{path} is not readable JSON: {error}. Copy or export it again."
-        ) from error
+        raise CorruptArtifactError(f"{path} is not readable JSON: {error}. Copy or export it again.") from error
     if not isinstance(data, dict):
         raise CorruptArtifactError(f"{path} holds a JSON {type(data).__name__}; an object was expected.")
     return data
@@ -224,9 +222,7 @@ class Artifact:
     def __init__(self, folder: str | Path) -> None:
         self.folder = Path(folder)
         if not self.folder.is_dir():
-            raise ArtifactNotFoundError(
-                f"{self.folder} is not a folder. Pass an exported folder or a hub id."
-            )
+            raise ArtifactNotFoundError(f"{self.folder} is not a folder. Pass an exported folder or a hub id.")
         manifest_path = self.folder / MANIFEST_FILE
         self.manifest: Manifest | None = None
         if manifest_path.is_file():
@@ -255,9 +251,7 @@ class Artifact:
             return tuple(self.manifest.variants)
         return tuple(dtype for dtype in DTYPE_SUFFIXES if self._find_by_name("model", dtype))
 
-    def model_file(
-        self, component: str = "model", dtype: str | None = None, file_name: str | None = None
-    ) -> Path:
+    def model_file(self, component: str = "model", dtype: str | None = None, file_name: str | None = None) -> Path:
         """Path of one graph.
 
         Args:
@@ -310,9 +304,7 @@ class Artifact:
         for entry in variant.files:
             path = self.folder / entry.path
             if not path.is_file():
-                raise CorruptArtifactError(
-                    f"{path} is in the manifest and not on disk. Copy or export it again."
-                )
+                raise CorruptArtifactError(f"{path} is in the manifest and not on disk. Copy or export it again.")
             size_bytes = path.stat().st_size
             if size_bytes != entry.size_bytes:
                 raise CorruptArtifactError(
@@ -323,9 +315,7 @@ class Artifact:
         """Paths whose content no longer matches the manifest's sha256 (reads every file)."""
         if self.manifest is None:
             return []
-        entries = {
-            entry.path: entry for variant in self.manifest.variants.values() for entry in variant.files
-        }
+        entries = {entry.path: entry for variant in self.manifest.variants.values() for entry in variant.files}
         return [
             path
             for path, entry in entries.items()

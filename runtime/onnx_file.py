@@ -44,9 +44,7 @@ def check_onnx_file(path: Path, folder: Path) -> list[Path]:
         try:
             locations = set(_external_locations(buffer, 0, len(buffer), _MODEL))
         except (IndexError, UnicodeDecodeError, RecursionError) as error:
-            raise CorruptArtifactError(
-                f"{path} is truncated or not an ONNX file. Copy or export it again."
-            ) from error
+            raise CorruptArtifactError(f"{path} is truncated or not an ONNX file. Copy or export it again.") from error
     return [_safe_data_path(path, location, folder) for location in sorted(locations)]
 
 
@@ -57,9 +55,7 @@ def _safe_data_path(model: Path, location: str, folder: Path) -> Path:
             f"{model} reads its weights from {location!r}, outside {folder}. Only files inside the artifact are read."
         )
     if not data.is_file():
-        raise ArtifactNotFoundError(
-            f"{model} needs its weights in {data}, which is missing. Copy or export it again."
-        )
+        raise ArtifactNotFoundError(f"{model} needs its weights in {data}, which is missing. Copy or export it again.")
     return data
 
 
