@@ -1,0 +1,1 @@
+"""Peers side by side in one run, the demo, and the real models that tests and benchmarks use."""

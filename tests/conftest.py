@@ -1,0 +1,61 @@
+"""Settings and fixtures shared by every test."""
+
+import os
+from pathlib import Path
+
+# Read when the libraries are first imported, so set before any test module imports them.
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+import pytest
+
+from headway.benchmarks.real_models import fetch
+from headway.runtime.errors import HeadwayError
+
+
+def real_model(name: str) -> Path:
+    """Folder of a real model; without it the test skips, or fails where ``HEADWAY_REQUIRE_MODELS=1`` (CI)."""
+    try:
+        return fetch(name)
+    except HeadwayError as error:
+        if os.environ.get("HEADWAY_REQUIRE_MODELS") == "1":
+            raise
+        pytest.skip(f"the real model {name} cannot be fetched: {error}")
+
+
+@pytest.fixture(scope="session")
+def minilm_checkpoint() -> Path:
+    """all-MiniLM-L6-v2 as a sentence-transformers folder (BertModel)."""
+    return real_model("minilm")
+
+
+@pytest.fixture(scope="session")
+def smollm2_checkpoint() -> Path:
+    """SmolLM2-135M-Instruct in float32 (LlamaForCausalLM), with its chat template."""
+    return real_model("smollm2")
+
+
+@pytest.fixture(scope="session")
+def t5_title_checkpoint() -> Path:
+    """A flan-t5-small that writes titles (T5ForConditionalGeneration with an untied lm_head)."""
+    return real_model("t5-title")
+
+
+@pytest.fixture(scope="session")
+def whisper_checkpoint() -> Path:
+    """whisper-tiny.en in float32 (WhisperForConditionalGeneration), with its feature extractor."""
+    return real_model("whisper-tiny-en")
+
+
+@pytest.fixture(scope="session")
+def paraphrase_onnx() -> Path:
+    """Folder with the model.onnx of paraphrase-MiniLM-L3-v2 that another tool exported; no config, no tokenizer."""
+    return real_model("paraphrase-minilm-onnx")
+
+
+@pytest.fixture(scope="session")
+def minilm_int8_onnx() -> Path:
+    """Folder with an int8 model.onnx of all-MiniLM-L6-v2 that another tool made; no config, no tokenizer."""
+    return real_model("minilm-int8-onnx")
