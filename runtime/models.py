@@ -28,8 +28,7 @@ _DEFAULT_FILL: Mapping[str, int] = {"attention_mask": 1, "token_type_ids": 0}
 class Model:
     """A loaded head.
 
-    Call it as in transformers: ``model(input_ids=…, attention_mask=…)`` or ``model(**tokenizer(…, return_tensors="np"))``.
-    Arrays are numpy; ``attention_mask`` defaults to ones and ``token_type_ids`` to zeros.
+    Call it as in transformers: ``model(input_ids=…)`` or ``model(**tokenizer(…, return_tensors="np"))``. Arrays are numpy; ``attention_mask`` defaults to ones and ``token_type_ids`` to zeros.
     """
 
     task: ClassVar[str]
@@ -165,7 +164,7 @@ class Model:
             shutil.copytree(self.artifact.folder, target, dirs_exist_ok=True)
 
     def push_to_hub(self, repo_id: str, **options: Any) -> str:
-        """Upload the artifact to the hub; options are huggingface_hub's (``private``, ``token``, ``commit_message``)."""
+        """Upload the artifact to the hub; options are huggingface_hub's (``private``, ``commit_message`` …)."""
         return push_folder(self.artifact.folder, repo_id, **options)
 
 

@@ -1,0 +1,51 @@
+"""``headway export``: a checkpoint to an artifact folder."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+
+HELP = "export a checkpoint to an ONNX artifact"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's arguments."""
+    parser.add_argument("checkpoint", help="checkpoint folder or hub id")
+    parser.add_argument("output", help="artifact folder to write")
+    parser.add_argument("--task", help="task, synonym or AutoModelFor… class (default: from the checkpoint)")
+    parser.add_argument("--dtype", nargs="+", default=["fp32"], help="precisions to write (default: fp32)")
+    parser.add_argument("--tolerance", type=float, default=1e-4, help="relative error accepted (default: 1e-4)")
+    parser.add_argument("--overwrite", action="store_true", help="replace the output folder where it exists")
+    parser.add_argument("--revision", help="branch, tag or commit on the hub")
+    parser.add_argument("--subfolder", help="folder of the checkpoint inside the repository")
+    parser.add_argument("--cache-dir", help="where hub downloads are kept")
+    parser.add_argument("--token", help="hub access token")
+    parser.add_argument("--trust-remote-code", action="store_true", help="run code that the checkpoint brings")
+    parser.add_argument("--allow-random-weights", action="store_true", help="export a head whose weights are missing")
+    parser.add_argument("--allow-pickle", action="store_true", help="load pickled weights, which can run code")
+    parser.add_argument("--json", action="store_true", help="print the report as JSON")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Export and print the report."""
+    from .convert import export
+
+    report = export(
+        arguments.checkpoint,
+        arguments.output,
+        task=arguments.task,
+        dtype=arguments.dtype,
+        tolerance=arguments.tolerance,
+        overwrite=arguments.overwrite,
+        revision=arguments.revision,
+        subfolder=arguments.subfolder,
+        cache_dir=arguments.cache_dir,
+        token=arguments.token,
+        trust_remote_code=arguments.trust_remote_code,
+        allow_random_weights=arguments.allow_random_weights,
+        allow_pickle=arguments.allow_pickle,
+    )
+    text = json.dumps(report.to_dict(), indent=2, ensure_ascii=False) if arguments.json else report.to_text()
+    sys.stdout.write(text + "\n")
+    return 0

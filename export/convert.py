@@ -1,0 +1,107 @@
+"""The export flow: checkpoint → load → trace → fuse → verify → save."""
+
+from __future__ import annotations
+
+import importlib.metadata
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import transformers
+
+from headway.runtime.artifact import Manifest, write_manifest
+
+from .heads import export_head
+from .load import Checkpoint, load_checkpoint
+from .precision import require_dtypes
+from .progress import Stages
+from .report import ExportReport
+from .save import copy_companions, staged_folder, write_configs
+from .tokenizer import save_tokenizer
+from .verify import FP32_TOLERANCE
+
+FamilyExporter = Callable[[Checkpoint, Path, float, Stages], Manifest]
+
+# Task.family → what traces, verifies and writes the graphs of such a model.
+FAMILIES: Mapping[str, FamilyExporter] = {"head": export_head}
+
+_PACKAGES = (
+    "headway",
+    "torch",
+    "transformers",
+    "optimum",
+    "onnx",
+    "onnxscript",
+    "onnx-ir",
+    "onnxruntime",
+    "tokenizers",
+)
+
+
+def export(
+    source: str | Path | transformers.PreTrainedModel,
+    output: str | Path,
+    *,
+    task: str | None = None,
+    dtype: str | Sequence[str] = "fp32",
+    tokenizer: Any | None = None,
+    tolerance: float = FP32_TOLERANCE,
+    overwrite: bool = False,
+    progress: bool | None = None,
+    **load_options: Any,
+) -> ExportReport:
+    """Export a checkpoint to an artifact folder and verify it against PyTorch.
+
+    Args:
+        source: a checkpoint folder, a hub id, or a model in memory.
+        output: the folder to write; it appears only when everything succeeded.
+        task: a task, a synonym optimum knows, or a class name; None infers it from the checkpoint.
+        dtype: precision or precisions to write.
+        tokenizer: a loaded tokenizer; None takes the checkpoint's own.
+        tolerance: largest relative error against PyTorch that is accepted.
+        overwrite: replace ``output`` where it exists.
+        progress: show stages on stderr; None shows them on a terminal.
+        load_options: ``revision``, ``subfolder``, ``cache_dir``, ``token``, ``trust_remote_code``,
+            ``allow_random_weights``, ``allow_pickle``.
+
+    Raises:
+        CheckpointError, MissingWeightsError, TaskError: the checkpoint cannot be used.
+        ExportError, VerificationError: tracing failed, or the graph disagrees with PyTorch.
+        OutputExistsError: ``output`` exists and ``overwrite`` is False.
+    """
+    require_dtypes(dtype)
+    stages = Stages(progress)
+    with staged_folder(Path(output), overwrite=overwrite) as folder:
+        with stages.stage("load"):
+            checkpoint = load_checkpoint(source, task, tokenizer=tokenizer, **load_options)
+        manifest = FAMILIES[checkpoint.task.family](checkpoint, folder, tolerance, stages)
+        with stages.stage("save"):
+            manifest = _write_rest(checkpoint, folder, manifest)
+    return ExportReport(Path(output), manifest, stages.seconds)
+
+
+def _write_rest(checkpoint: Checkpoint, folder: Path, manifest: Manifest) -> Manifest:
+    """Write everything that is not a graph: configs, tokenizer, companions, and last the manifest."""
+    write_configs(checkpoint.model, folder)
+    copy_companions(checkpoint.folder, folder)
+    if checkpoint.tokenizer is not None:
+        save_tokenizer(checkpoint.tokenizer, folder)
+    manifest = replace(
+        manifest,
+        source=checkpoint.source,
+        packages=_package_versions(),
+        warnings=(*checkpoint.warnings, *manifest.warnings),
+    )
+    write_manifest(folder, manifest)
+    return manifest
+
+
+def _package_versions() -> dict[str, str]:
+    versions = {}
+    for name in _PACKAGES:
+        try:
+            versions[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return versions

@@ -1,0 +1,52 @@
+"""What an export did, as an object, as JSON and as a table for the terminal."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from headway.runtime.artifact import Manifest
+
+
+@dataclass(frozen=True)
+class ExportReport:
+    """The result of :func:`headway.export.export`.
+
+    Args:
+        folder: the artifact.
+        manifest: what headway.json holds.
+        stages_s: stage → seconds.
+    """
+
+    folder: Path
+    manifest: Manifest
+    stages_s: dict[str, float]
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON form: the manifest's facts, the folder and the time each stage took."""
+        return {
+            "folder": str(self.folder),
+            "stages_s": {stage: round(seconds, 3) for stage, seconds in self.stages_s.items()},
+            **self.manifest.to_dict(),
+        }
+
+    def to_text(self) -> str:
+        """A table for the terminal."""
+        manifest = self.manifest
+        lines = [f"{manifest.architecture} → {self.folder}", f"  task           {manifest.task}"]
+        lines.append(f"  traced by      {manifest.trace['path']}")
+        lines += [f"    not by {path}: {reason}" for path, reason in manifest.trace.get("refused", {}).items()]
+        lines.append(f"  longest input  {manifest.max_length or 'no limit'}")
+        for dtype, variant in manifest.variants.items():
+            lines.append(f"  {dtype:<14} {variant.size_bytes / 1e6:.1f} MB, verified against PyTorch:")
+            lines += [_case_line(case) for case in variant.verification.get("cases", ())]
+        lines.append("  time           " + ", ".join(f"{stage} {s:.1f} s" for stage, s in self.stages_s.items()))
+        lines += [f"  warning        {warning}" for warning in manifest.warnings]
+        return "\n".join(lines)
+
+
+def _case_line(case: dict[str, Any]) -> str:
+    figure = "—" if case["error"] is None else f"{case['error']:.1e}"
+    note = f"  {case['note']}" if case.get("note") else ""
+    return f"    {case['name']:<34} relative error {figure:>8}{note}"
