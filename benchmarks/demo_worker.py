@@ -15,7 +15,7 @@ from headway.runtime.errors import ExportError
 
 
 def serve(answer: Callable[[Sequence[str]], Any]) -> None:
-    """Answer each line of ``{"texts": […]}`` from stdin, until it ends, with the result and the milliseconds it took."""
+    """Answer each line of ``{"texts": […]}`` from stdin, until it ends, with the result and milliseconds it took."""
     for line in sys.stdin:
         texts = json.loads(line)["texts"]
         started = time.perf_counter()
