@@ -7,7 +7,6 @@ import difflib
 import json
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -24,13 +23,12 @@ _DECODER_CONFIGS = ("decoder", "generator", "text_config")
 logger = logging.getLogger(__name__)
 
 
-@dataclass(init=False, repr=False)
 class GenerationConfig:
     """Options of one generation, or a model's own defaults; None means not set.
 
     Names and meanings are transformers' (generation/configuration_utils.py); ``seed`` is Headway's. An option that does
-    not exist, or that Headway refuses, is an error that names it. A model's file may hold more than that (``lang_to_id``
-    of Whisper, …): it is kept in ``extra``, read by attribute and written back.
+    not exist, or that Headway refuses, is an error that names it. A model's file may hold more than that
+    (``lang_to_id`` of Whisper, …): it is kept in ``extra``, read by attribute and written back.
 
     >>> config = GenerationConfig(do_sample=True, top_k=20)
     >>> config.top_k, config.top_p
@@ -81,6 +79,9 @@ class GenerationConfig:
     max_matching_ngram_size: int | None = None
     seed: int | Sequence[int] | None = None
 
+    extra: dict[str, Any]
+    explicit: frozenset[str]
+
     def __init__(self, **options: Any) -> None:
         object.__setattr__(self, "extra", {})
         object.__setattr__(self, "explicit", frozenset())
@@ -90,10 +91,7 @@ class GenerationConfig:
             check_option(name, value)
             setattr(self, name, value)
 
-    if TYPE_CHECKING:
-        extra: dict[str, Any]
-        explicit: frozenset[str]
-    else:
+    if not TYPE_CHECKING:
 
         def __getattr__(self, name: str) -> Any:
             extra = self.__dict__.get("extra", {})
@@ -142,8 +140,8 @@ class GenerationConfig:
     def from_model_config(cls, values: Mapping[str, Any]) -> GenerationConfig:
         """Config from the generation options that older checkpoints keep in config.json, or in its decoder's part."""
         found = {name: value for name, value in values.items() if name in OPTIONS and value is not None}
-        inner = next((values[name] for name in _DECODER_CONFIGS if isinstance(values.get(name), Mapping)), {})
-        found = {name: value for name, value in inner.items() if name in OPTIONS and value is not None} | found
+        for inner in [values[name] for name in _DECODER_CONFIGS if isinstance(values.get(name), Mapping)][:1]:
+            found = {name: value for name, value in inner.items() if name in OPTIONS and value is not None} | found
         if values.get("force_bos_token_to_be_generated"):
             found["forced_bos_token_id"] = found.get("bos_token_id")
         return cls.from_dict(found)
@@ -195,7 +193,7 @@ class GenerationConfig:
 
     def to_dict(self) -> dict[str, Any]:
         """Every option, set or not, and what else the file held; a copy that json can write."""
-        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        values = {name: getattr(self, name) for name in OPTIONS}
         if isinstance(self.sequence_bias, Mapping):
             values["sequence_bias"] = [[list(ids), bias] for ids, bias in self.sequence_bias.items()]
         return copy.deepcopy(values | self.extra)

@@ -22,10 +22,11 @@ logger = logging.getLogger(__name__)
 def resolve_config(
     model_defaults: GenerationConfig, generation_config: GenerationConfig | None = None, **options: Any
 ) -> GenerationConfig:
-    """Configuration of one call: its options, over ``generation_config``, over the model's file, over transformers' defaults.
+    """Configuration of one call.
 
-    None in ``generation_config`` means not set, so that the next in line decides; None among ``options`` takes the
-    option away, as in transformers. ``max_length`` stays None when nobody set it: see :func:`resolve_lengths`.
+    The call's options come first, then ``generation_config``, then the model's file, then transformers' defaults. None
+    in ``generation_config`` means not set, so that the next in line decides; None among ``options`` takes the option
+    away, as in transformers. ``max_length`` stays None when nobody set it: see :func:`resolve_lengths`.
 
     Args:
         model_defaults: the model's own, of its generation_config.json.
@@ -173,7 +174,7 @@ def _max_length(config: GenerationConfig, prompt_length: int, context_length: in
     if name in config.explicit:
         raise InputTooLongError(
             f"The prompt's {prompt_length} tokens and {name}={getattr(config, name)} need {max_length} positions; the "
-            f"model has {context_length}. Shorten the prompt or ask for at most {context_length - prompt_length} new tokens."
+            f"model has {context_length}. Shorten the prompt or ask for {context_length - prompt_length} new tokens."
         )
     return context_length
 

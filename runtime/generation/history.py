@@ -19,9 +19,9 @@ class TokenHistory:
     """Prompt and new tokens of every row, right-aligned, so that one column is one step for all rows.
 
     Row ``i`` holds its own tokens in ``ids[i, starts[i]:]``; the columns before are padding. Options that look at the
-    past (repetition_penalty, no_repeat_ngram_size, …) look at a row's own tokens only, so a row gives the same ids alone
-    and in a ragged batch. Options that count (max_length, min_length) count columns, the longest prompt of the batch
-    included, as transformers does; ``max_new_tokens`` and ``min_new_tokens`` mean the same for every row.
+    past (repetition_penalty, no_repeat_ngram_size, …) look at a row's own tokens only, so a row gives the same ids
+    alone and in a ragged batch. Options that count (max_length, min_length) count columns, the longest prompt of the
+    batch included, as transformers does; ``max_new_tokens`` and ``min_new_tokens`` mean the same for every row.
 
     >>> history = TokenHistory.from_prompts([[5, 6, 0], [7, 8, 9]], [[1, 1, 0], [1, 1, 1]], pad_token_id=0)
     >>> history.append([1, 2])

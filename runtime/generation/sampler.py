@@ -57,7 +57,8 @@ def row_generators(seed: Seed, num_rows: int) -> RowGenerators:
 
 def greedy(scores: Scores, rows: NDArray[np.integer] | None = None) -> TokenIds:
     """Token with the highest score of each row; the first of equals. ``scores``: (rows, vocab)."""
-    return scores.argmax(axis=-1)
+    tokens: TokenIds = scores.argmax(axis=-1)
+    return tokens
 
 
 def draw(scores: Scores, generator: np.random.Generator, row: int = 0) -> int:

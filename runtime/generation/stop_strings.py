@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Any
 
 import numpy as np
@@ -82,7 +82,7 @@ def token_text_of(tokenizer: Any) -> TokenText:
     decoder = backend.decoder
     context = backend.encode(_PREFIX, add_special_tokens=False).tokens
 
-    @lru_cache(maxsize=None)
+    @cache
     def token_text(token_id: int) -> bytes | None:
         token = backend.id_to_token(token_id) if token_id >= 0 else None
         if token is None:
@@ -91,7 +91,8 @@ def token_text_of(tokenizer: Any) -> TokenText:
         if as_bytes is not None:
             return as_bytes
         text = decoder.decode([*context, token]) if decoder is not None else " ".join([*context, token])
-        return text[text.index(_PREFIX) + len(_PREFIX) :].encode()
+        _, found, rest = text.partition(_PREFIX)
+        return (rest if found else token).encode()
 
     return token_text
 
@@ -111,7 +112,9 @@ def _byte_reader(backend: Any) -> Callable[[str], bytes | None]:
 
 
 def _decoder_kinds(backend: Any) -> set[str]:
-    decoder = json.loads(backend.to_str()).get("decoder") or {}
+    if backend.decoder is None:
+        return set()
+    decoder = json.loads(backend.decoder.__getstate__())
     return {part.get("type", "") for part in (decoder, *decoder.get("decoders", ()))}
 
 

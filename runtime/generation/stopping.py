@@ -102,7 +102,8 @@ def end_of_sequence_criterion(eos_token_ids: Iterable[int]) -> Criterion:
     ids = np.array(list(eos_token_ids), dtype=np.int64)
 
     def is_end(history: TokenHistory, scores: tuple[Scores, ...] | None = None) -> Done:
-        return (history.last_tokens[:, None] == ids).any(axis=1)
+        found: Done = (history.last_tokens[:, None] == ids).any(axis=1)
+        return found
 
     return is_end
 
