@@ -199,7 +199,7 @@ class BeamSearch:
         is_new = is_stopped & (np.arange(is_stopped.shape[1]) < self.num_beams)
         scores = candidates.scores / np.float32(num_tokens**self._length_penalty)
         if self._config.early_stopping is True:
-            scores += _penalty(self._finished.is_finished.all(axis=1, keepdims=True))
+            scores += _penalty(self._finished.is_finished.min(axis=1, keepdims=True))
         scores += _penalty(~self._is_improvable)
         scores += _penalty(~is_new)
         newcomers = _Beams(candidates.tokens, candidates.indices, scores, is_new)
@@ -212,7 +212,7 @@ class BeamSearch:
             num_tokens = (self._config.max_length or 0) - self._prompts.length
         best = self._running.scores[:, :1] / np.float32(num_tokens**self._length_penalty)
         worst = np.where(self._finished.is_finished, self._finished.scores.min(axis=1, keepdims=True), _HOPELESS)
-        can_improve: NDArray[np.bool_] = (best > worst).any(axis=1, keepdims=True)
+        can_improve: NDArray[np.bool_] = best > worst.min(axis=1, keepdims=True)
         return can_improve
 
     def _is_over(self, is_stopped: NDArray[np.bool_]) -> bool:

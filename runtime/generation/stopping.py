@@ -34,6 +34,7 @@ def build_stopping(
     *,
     token_text: TokenText | None = None,
     custom: Iterable[CustomCriterion] = (),
+    streamer: Any = None,
     start_time_s: float | None = None,
 ) -> StoppingCriteria:
     """Criteria that a resolved configuration asks for, in transformers' order (`_get_stopping_criteria`).
@@ -43,6 +44,7 @@ def build_stopping(
         token_text: what a token contributes to the text; needed for ``stop_strings``, see :mod:`.stop_strings`.
         custom: callables ``f(input_ids, scores) -> bool or (rows,) bool``. ``input_ids`` is (rows, length) int64,
             left-padded; ``scores`` the tuple of scores so far, or None where they are not recorded.
+        streamer: one with ``is_closed``, which ends all rows once whoever read it has left.
         start_time_s: ``time.monotonic()`` when generation began, for ``max_time``; now by default.
 
     Raises:
@@ -61,6 +63,8 @@ def build_stopping(
     if config.eos_token_ids:
         criteria.append(end_of_sequence_criterion(config.eos_token_ids))
     criteria.extend(map(custom_criterion, custom))
+    if hasattr(streamer, "is_closed"):
+        criteria.append(closed_streamer_criterion(streamer))
     return StoppingCriteria(criteria)
 
 
@@ -106,6 +110,15 @@ def end_of_sequence_criterion(eos_token_ids: Iterable[int]) -> Criterion:
         return found
 
     return is_end
+
+
+def closed_streamer_criterion(streamer: Any) -> Criterion:
+    """All rows are done once the reader of a streamer has left."""
+
+    def is_closed(history: TokenHistory, scores: tuple[Scores, ...] | None = None) -> bool:
+        return bool(streamer.is_closed)
+
+    return is_closed
 
 
 def custom_criterion(function: CustomCriterion) -> Criterion:
