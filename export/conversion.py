@@ -1,0 +1,131 @@
+"""A traced program to an ONNX graph, without torch's second trace where every operator already has a translation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import onnx_ir
+import torch
+
+from .operators import ONNX_OPSET
+
+
+def convert_program(
+    program: torch.export.ExportedProgram,
+    inputs: Mapping[str, Any],
+    input_names: Sequence[str],
+    output_names: Sequence[str],
+) -> onnx_ir.Model:
+    """Translate operator by operator; weights stay the tensors of the model, nothing is folded or copied.
+
+    Args:
+        program: from ``torch.export.export``.
+        inputs: what it was traced with.
+        input_names: names of the graph's inputs, nested ones flattened.
+        output_names: names of the graph's outputs.
+    """
+    with _without_needless_decomposition():
+        onnx_program = torch.onnx.export(
+            program,
+            (),
+            kwargs=dict(inputs),
+            input_names=list(input_names),
+            output_names=list(output_names),
+            opset_version=ONNX_OPSET,
+            dynamo=True,
+            optimize=False,
+            verbose=False,
+        )
+    if onnx_program is None:
+        raise RuntimeError("torch.onnx.export returned no program")
+    return onnx_program.model
+
+
+@contextmanager
+def _without_needless_decomposition() -> Iterator[None]:
+    """Skip decomposition where it would change nothing: it traces the whole model again, the costliest step of all.
+
+    torch offers no option for it, so the step itself is wrapped; a torch that is laid out differently decomposes.
+    """
+    try:
+        from torch.onnx._internal.exporter import _decomp, _fx_passes
+
+        original = _fx_passes.decompose_with_registry
+        implemented_overloads = _decomp.get_onnx_implemented_overloads
+    except (ImportError, AttributeError):
+        yield
+        return
+
+    def decompose(program: torch.export.ExportedProgram, registry: Any) -> torch.export.ExportedProgram:
+        _simplify(program)
+        if _opaque_operators(program, set(implemented_overloads(registry))):
+            return original(program, registry)
+        return program
+
+    _fx_passes.decompose_with_registry = decompose
+    try:
+        yield
+    finally:
+        _fx_passes.decompose_with_registry = original
+
+
+def _simplify(program: torch.export.ExportedProgram) -> None:
+    """Take out what is dead or does nothing, so that it forces no decomposition."""
+    graph = program.graph_module.graph
+    for node in list(graph.nodes):
+        if node.op == "call_function" and node.target in _ASSERTIONS:
+            graph.erase_node(node)
+    for node in list(graph.nodes):
+        replace = _REPLACEMENTS.get(node.target) if node.op == "call_function" else None
+        replacement = replace(graph, node) if replace else None
+        if replacement is not None:
+            node.replace_all_uses_with(replacement)
+            graph.erase_node(node)
+    graph.eliminate_dead_code()
+    program.graph_module.recompile()
+
+
+def _source(graph: torch.fx.Graph, node: torch.fx.Node) -> torch.fx.Node:
+    """The node's input, for operators that hand it on: devices and memory layouts mean nothing in ONNX."""
+    return node.all_input_nodes[0]
+
+
+def _conversion(graph: torch.fx.Graph, node: torch.fx.Node) -> torch.fx.Node | None:
+    """The node's input where it has the dtype already, else a conversion that has a translation."""
+    source = node.all_input_nodes[0]
+    before, after = source.meta["val"].dtype, node.meta["val"].dtype
+    if before == after:
+        return source
+    with graph.inserting_before(node):
+        converted = graph.call_function(torch.ops.aten._to_copy.default, (source,), {"dtype": after})
+    converted.meta.update(node.meta)
+    return converted
+
+
+_ASSERTIONS = frozenset({torch.ops.aten._assert_tensor_metadata.default, torch.ops.aten._assert_scalar.default})
+_REPLACEMENTS: Mapping[Any, Callable[[torch.fx.Graph, torch.fx.Node], torch.fx.Node | None]] = {
+    torch.ops.aten.alias.default: _source,
+    torch.ops.aten.contiguous.default: _source,
+    torch.ops.aten.detach.default: _source,
+    torch.ops.aten.dropout.default: _source,
+    torch.ops.aten.to.device: _conversion,
+    torch.ops.aten.to.dtype: _conversion,
+    torch.ops.aten.to.dtype_layout: _conversion,
+    torch.ops.aten.type_as.default: _conversion,
+}
+
+
+def _opaque_operators(program: torch.export.ExportedProgram, implemented: set[Any]) -> set[str]:
+    """Operators without a translation of their own, and those that write in place."""
+    modules = [module for module in program.graph_module.modules() if isinstance(module, torch.fx.GraphModule)]
+    targets = {node.target for module in modules for node in module.graph.nodes if node.op == "call_function"}
+    overloads = [target for target in targets if isinstance(target, torch._ops.OpOverload)]
+    return {str(target) for target in overloads if _is_opaque(target, implemented)}
+
+
+def _is_opaque(operator: torch._ops.OpOverload, implemented: set[Any]) -> bool:
+    if operator.namespace == "onnx_symbolic":
+        return False
+    return operator._schema.is_mutable or operator not in implemented

@@ -1,0 +1,237 @@
+"""Rotary position embedding as one operator, recognised by what the model's own functions compute.
+
+A modeling file has a rotary module (position ids → cos, sin) and ``apply_rotary_pos_emb(q, k, cos, sin)``. Both are
+tried on real positions; where together they rotate pairs of channels by tabulated angles, the pair becomes
+``RotaryEmbedding`` over two tables. Anything else is left as the model wrote it.
+"""
+
+from __future__ import annotations
+
+import inspect
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from itertools import product
+from types import ModuleType
+from typing import Any
+
+import torch
+from transformers import PreTrainedModel
+
+from .operators import rotary_embedding
+
+_APPLY = "apply_rotary_pos_emb"
+_NUM_PROBED_POSITIONS = 7
+
+Angles = tuple[torch.Tensor, torch.Tensor]
+
+
+@dataclass(frozen=True)
+class RotaryTables:
+    """Cos and sin of every position, and how channels pair up.
+
+    ``cos`` and ``sin`` are (max_positions, rotary_dim / 2) float32. Where ``switch_position`` is not 0 (longrope), that
+    many rows for short sequences come first; a sequence that reaches it uses the rows after them.
+    """
+
+    cos: torch.Tensor
+    sin: torch.Tensor
+    interleaved: bool
+    switch_position: int = 0
+
+
+@contextmanager
+def rotary_as_operator(model: PreTrainedModel, max_positions: int) -> Iterator[set[str]]:
+    """Rotate through the operator inside the block.
+
+    Yields:
+        The names of the rotary modules that were recognised.
+    """
+    traced = _TracedRotary(model, max_positions)
+    try:
+        traced.install()
+        yield traced.recognised
+    finally:
+        traced.restore()
+
+
+class _TracedRotary:
+    """Patches rotary modules and apply functions of one model, and puts them back."""
+
+    def __init__(self, model: PreTrainedModel, max_positions: int) -> None:
+        self.model = model
+        self.max_positions = max_positions
+        self.recognised: set[str] = set()
+        self._angles: dict[int, tuple[Angles, torch.Tensor, torch.nn.Module, RotaryTables]] = {}
+        self._patched_modules: list[torch.nn.Module] = []
+        self._patched_functions: list[tuple[ModuleType, Callable[..., Any]]] = []
+
+    def install(self) -> None:
+        applies = _apply_functions(self.model)
+        for name, module in list(self.model.named_modules()):
+            if "RotaryEmbedding" in type(module).__name__:
+                self._patch_module(name, module, [function for _, function in applies])
+        if self.recognised:
+            for python_module, function in applies:
+                setattr(python_module, _APPLY, self._apply(function))
+                self._patched_functions.append((python_module, function))
+
+    def restore(self) -> None:
+        for python_module, function in self._patched_functions:
+            setattr(python_module, _APPLY, function)
+        for module in self._patched_modules:
+            del module.forward
+            for name in [name for name in module._buffers if name.startswith(_BUFFER_PREFIX)]:
+                del module._buffers[name]
+                module._non_persistent_buffers_set.discard(name)
+
+    def _patch_module(self, name: str, module: torch.nn.Module, applies: list[Callable[..., Any]]) -> None:
+        original = inspect.unwrap(type(module).forward)
+        known: dict[Any, RotaryTables | None] = {}
+
+        def forward(hidden_states: torch.Tensor, position_ids: torch.Tensor, *args: Any, **kwargs: Any) -> Any:
+            result = original(module, hidden_states, position_ids, *args, **kwargs)
+            key = (*args, *kwargs.values())
+            tables = known.get(key)
+            if tables is not None:
+                self._angles[id(result[0])] = (result, position_ids, module, tables)
+            return result
+
+        for layer_type in _layer_types(module):
+            arguments = () if layer_type is None else (layer_type,)
+            tables = None
+            with suppress(Exception):
+                tables = _find_tables(module, arguments, applies, self.max_positions)
+            known[arguments] = tables
+            if tables is not None:
+                _register_tables(module, tables)
+                self.recognised.add(name if layer_type is None else f"{name} ({layer_type})")
+        if any(known.values()):
+            module.forward = forward
+            self._patched_modules.append(module)
+
+    def _apply(self, original: Callable[..., Any]) -> Callable[..., Any]:
+        signature = inspect.signature(original)
+
+        def apply(*args: Any, **kwargs: Any) -> Any:
+            bound = signature.bind(*args, **kwargs)
+            bound.apply_defaults()
+            query, key, cos = (bound.arguments.get(name) for name in ("q", "k", "cos"))
+            known = self._angles.get(id(cos))
+            if known is None or bound.arguments.get("unsqueeze_dim", 1) != 1 or query is None or key is None:
+                return original(*args, **kwargs)
+            _, position_ids, module, tables = known
+            return tuple(_rotate(states, position_ids, module, tables) for states in (query, key))
+
+        return apply
+
+
+_BUFFER_PREFIX = "rotary_table_"
+
+
+def _register_tables(module: torch.nn.Module, tables: RotaryTables) -> None:
+    for kind in ("cos", "sin"):
+        module.register_buffer(_buffer_name(tables, kind), getattr(tables, kind), persistent=False)
+
+
+def _buffer_name(tables: RotaryTables, kind: str) -> str:
+    return f"{_BUFFER_PREFIX}{kind}_{id(tables)}"
+
+
+def _rotate(
+    states: torch.Tensor, position_ids: torch.Tensor, module: torch.nn.Module, tables: RotaryTables
+) -> torch.Tensor:
+    cos, sin = (module._buffers[_buffer_name(tables, kind)] for kind in ("cos", "sin"))
+    if tables.switch_position:
+        past_switch = position_ids.max() >= tables.switch_position
+        position_ids = torch.where(past_switch, position_ids + tables.switch_position, position_ids)
+    return rotary_embedding(states, position_ids, cos, sin, interleaved=tables.interleaved)
+
+
+def _layer_types(module: torch.nn.Module) -> list[str | None]:
+    if "layer_type" not in inspect.signature(inspect.unwrap(type(module).forward)).parameters:
+        return [None]
+    rope_type = getattr(module, "rope_type", None)
+    return list(rope_type) if isinstance(rope_type, dict) else [None]
+
+
+def _apply_functions(model: PreTrainedModel) -> list[tuple[ModuleType, Callable[..., Any]]]:
+    """``apply_rotary_pos_emb`` of every modeling file that the model's modules come from."""
+    found: dict[str, tuple[ModuleType, Callable[..., Any]]] = {}
+    for module in model.modules():
+        python_module = sys.modules[type(module).__module__]
+        function = getattr(python_module, _APPLY, None)
+        if function is not None and {"q", "k", "cos", "sin"} <= set(inspect.signature(function).parameters):
+            found[python_module.__name__] = (python_module, function)
+    return list(found.values())
+
+
+def _find_tables(
+    module: torch.nn.Module, arguments: tuple[str, ...], applies: list[Callable[..., Any]], max_positions: int
+) -> RotaryTables | None:
+    cos, sin, switch_position = _all_angles(module, arguments, max_positions)
+    rotary_dim = cos.shape[-1]
+    samples = slice(1, 1 + _NUM_PROBED_POSITIONS)
+    # Angles stand twice in a row of cos, side by side or one after the other, or once.
+    layouts = (slice(0, rotary_dim // 2), slice(0, None, 2), slice(None))
+    for interleaved, columns in product((False, True), layouts):
+        tables = RotaryTables(cos[:, columns].contiguous(), sin[:, columns].contiguous(), interleaved, switch_position)
+        if applies and all(_agrees(apply, tables, cos[samples], sin[samples]) for apply in applies):
+            return tables
+    return None
+
+
+def _all_angles(
+    module: torch.nn.Module, arguments: tuple[str, ...], max_positions: int
+) -> tuple[torch.Tensor, torch.Tensor, int]:
+    """Cos and sin (positions, rotary_dim) of the module's own forward, for short and for long sequences."""
+    angles = _angles(module, arguments, max_positions)
+    switch_position = _switch_position(module, arguments, max_positions)
+    if not switch_position:
+        return *angles, 0
+    short = _angles(module, arguments, switch_position)
+    both = [torch.cat([few, all_positions]) for few, all_positions in zip(short, angles, strict=True)]
+    return both[0], both[1], switch_position
+
+
+def _angles(module: torch.nn.Module, arguments: tuple[str, ...], num_positions: int) -> Angles:
+    with torch.no_grad():
+        cos, sin = type(module).forward(module, torch.zeros(1), torch.arange(num_positions)[None], *arguments)
+    return cos[0].float(), sin[0].float()
+
+
+def _switch_position(module: torch.nn.Module, arguments: tuple[str, ...], max_positions: int) -> int:
+    """From which length on longrope uses its long factors; 0 where the angles of a position never change."""
+    rope_type = getattr(module, "rope_type", "default")
+    parameters = module.config.rope_parameters
+    if arguments:
+        rope_type, parameters = rope_type[arguments[0]], parameters[arguments[0]]
+    if rope_type != "longrope":
+        return 0
+    original = int(parameters["original_max_position_embeddings"])
+    return original if original < max_positions else 0
+
+
+def _agrees(apply: Callable[..., Any], tables: RotaryTables, cos: torch.Tensor, sin: torch.Tensor) -> bool:
+    """Whether the model's function rotates like the operator does, on random heads."""
+    generator = torch.Generator().manual_seed(0)
+    head_dim = 2 * tables.cos.shape[1]
+    states = torch.randn(1, 2, cos.shape[0], head_dim, generator=generator)
+    try:
+        rotated, _ = apply(states, states, cos[None], sin[None])
+    except Exception:
+        # A function with other shapes or arguments is not this rotation.
+        return False
+    positions = slice(1, 1 + cos.shape[0])
+    expected = _rotated(states, tables.cos[positions], tables.sin[positions], tables.interleaved)
+    return rotated.shape == expected.shape and torch.allclose(rotated, expected, rtol=1e-5, atol=1e-5)
+
+
+def _rotated(states: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor, interleaved: bool) -> torch.Tensor:
+    """What ``RotaryEmbedding`` computes (onnxruntime docs/ContribOperators.md)."""
+    if interleaved:
+        first, second = states[..., ::2], states[..., 1::2]
+        return torch.stack([first * cos - second * sin, second * cos + first * sin], dim=-1).flatten(-2)
+    first, second = states.chunk(2, dim=-1)
+    return torch.cat([first * cos - second * sin, second * cos + first * sin], dim=-1)

@@ -1,0 +1,123 @@
+"""A decoder as one ONNX graph for prefill, chunked prefill and decode, traced through the attention interface."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+import onnx_ir
+import torch
+from transformers import PreTrainedModel
+
+from .conversion import convert_program
+from .decoder_attention import DecoderAttention, LayerSpec, attend_through, layer_specs
+from .decoder_cache import RefusedError
+from .decoder_norms import norms_as_operators
+from .decoder_rotary import rotary_as_operator
+from .operators import gather_positions
+
+# Sizes to trace with: distinct, and none of them one, so that no axis is mistaken for another or baked in.
+_BATCH, _SEQUENCE, _BUFFER, _LOGITS = 2, 5, 11, 3
+
+
+class DecoderGraph(torch.nn.Module):
+    """A causal language model as a function of ids, row lengths and buffers.
+
+    Args:
+        model: the language model, in evaluation mode.
+        layers: sizes of its layers.
+    """
+
+    def __init__(self, model: PreTrainedModel, layers: tuple[LayerSpec, ...]) -> None:
+        super().__init__()
+        self.model = model
+        self.layers = layers
+
+    def forward(
+        self,
+        input_ids: torch.Tensor,
+        position_ids: torch.Tensor,
+        seqlens_k: torch.Tensor,
+        total_sequence_length: torch.Tensor,
+        logits_to_keep: torch.Tensor,
+        past: list[torch.Tensor],
+    ) -> tuple[torch.Tensor, ...]:
+        """Logits (batch, num_logits, vocab) at the chosen positions, then each layer's updated key and value buffer."""
+        pairs = list(zip(past[::2], past[1::2], strict=True))
+        attention = DecoderAttention(self.layers, pairs, seqlens_k, total_sequence_length)
+        with attend_through(self.model, attention), logits_at(self.model, logits_to_keep):
+            output = self.model(
+                input_ids=input_ids, position_ids=position_ids, past_key_values=attention.cache, use_cache=True
+            )
+        missing = [layer for layer, present in enumerate(attention.present) if present is None]
+        if missing:
+            raise RefusedError(f"layers {missing} do not attend through the interface")
+        return (output.logits, *(buffer for present in attention.present for buffer in present or ()))
+
+
+@contextmanager
+def logits_at(model: PreTrainedModel, positions: torch.Tensor) -> Iterator[None]:
+    """Compute logits for the chosen positions of each row only: the output projection is the largest of all."""
+    head = model.get_output_embeddings()
+    if head is None:
+        raise RefusedError("it names no output embedding")
+    handle = head.register_forward_pre_hook(lambda _, args: (gather_positions(args[0], positions), *args[1:]))
+    try:
+        yield
+    finally:
+        handle.remove()
+
+
+def trace_decoder(model: PreTrainedModel, max_positions: int) -> onnx_ir.Model:
+    """Trace through the attention interface.
+
+    Raises:
+        RefusedError: the model does something that the operators cannot express.
+    """
+    layers = layer_specs(model)
+    inputs = _example_inputs(layers)
+    with norms_as_operators(model), rotary_as_operator(model, max_positions), torch.no_grad():
+        program = torch.export.export(
+            DecoderGraph(model, layers), (), inputs, dynamic_shapes=_dynamic_shapes(len(layers)), strict=False
+        )
+        return convert_program(program, inputs, _input_names(len(layers)), _output_names(len(layers)))
+
+
+def _example_inputs(layers: tuple[LayerSpec, ...]) -> dict[str, torch.Tensor | list[torch.Tensor]]:
+    buffers = [torch.zeros(_BATCH, layer.kv_heads, _BUFFER, layer.head_dim) for layer in layers for _ in range(2)]
+    return {
+        "input_ids": torch.zeros(_BATCH, _SEQUENCE, dtype=torch.long),
+        "position_ids": torch.arange(_SEQUENCE).repeat(_BATCH, 1),
+        "seqlens_k": torch.full((_BATCH,), _SEQUENCE - 1, dtype=torch.int32),
+        "total_sequence_length": torch.tensor(_SEQUENCE, dtype=torch.int32),
+        "logits_to_keep": torch.zeros(_BATCH, _LOGITS, dtype=torch.long),
+        "past": buffers,
+    }
+
+
+def _dynamic_shapes(num_layers: int) -> Mapping[str, object]:
+    batch, sequence, buffer, logits = (
+        torch.export.Dim(name, min=1)
+        for name in ("batch_size", "sequence_length", "past_sequence_length", "num_logits")
+    )
+    return {
+        "input_ids": {0: batch, 1: sequence},
+        "position_ids": {0: batch, 1: sequence},
+        "seqlens_k": {0: batch},
+        "total_sequence_length": None,
+        "logits_to_keep": {0: batch, 1: logits},
+        "past": [{0: batch, 2: buffer} for _ in range(2 * num_layers)],
+    }
+
+
+def _input_names(num_layers: int) -> list[str]:
+    fixed = ["input_ids", "position_ids", "seqlens_k", "total_sequence_length", "logits_to_keep"]
+    return fixed + _layer_names("past_key_values", num_layers)
+
+
+def _output_names(num_layers: int) -> list[str]:
+    return ["logits", *_layer_names("present", num_layers)]
+
+
+def _layer_names(prefix: str, num_layers: int) -> list[str]:
+    return [f"{prefix}.{layer}.{kind}" for layer in range(num_layers) for kind in ("key", "value")]
