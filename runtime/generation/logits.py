@@ -93,8 +93,10 @@ class LogitsPipeline:
         if not self._processors:
             return logits
         scores = np.array(logits, dtype=np.float32)
-        for processor in self._processors:
-            scores = processor(history, scores)
+        # A nan or inf of the model passes through quietly; the sampler refuses what cannot be sampled.
+        with np.errstate(invalid="ignore", over="ignore"):
+            for processor in self._processors:
+                scores = processor(history, scores)
         return scores
 
     def __len__(self) -> int:
