@@ -66,12 +66,12 @@ def trace_head(
     refused: dict[str, str] = {}
     for path, tracer in _PATHS.items():
         try:
-            with _quiet(), torch.no_grad():
+            with quiet(), torch.no_grad():
                 graph = tracer(model, dict(example), outputs)
             return Trace(graph, path, refused)
         except Exception as error:
             # Tracing runs the model's own code: whatever it raises, the next path gets its turn.
-            refused[path] = _reason(error)
+            refused[path] = reason(error)
     reasons = "; ".join(f"{path}: {reason}" for path, reason in refused.items())
     raise ExportError(f"{type(model).__name__} could not be traced for {task.name}. {reasons}")
 
@@ -173,7 +173,7 @@ def _only_outputs(model: PreTrainedModel, outputs: tuple[str, ...]) -> Iterator[
 
 
 @contextlib.contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Keep torch's and onnxscript's chatter off the terminal; errors still raise."""
     loggers = [logging.getLogger(name) for name in ("torch", "torch.onnx", "onnxscript", "onnx_ir", "transformers")]
     levels = [log.level for log in loggers]
@@ -188,6 +188,6 @@ def _quiet() -> Iterator[None]:
             log.setLevel(level)
 
 
-def _reason(error: Exception) -> str:
+def reason(error: Exception) -> str:
     first = (str(error).strip().splitlines() or [""])[0]
     return first[:300] if isinstance(error, NotApplicableError) else f"{type(error).__name__}: {first[:300]}"
