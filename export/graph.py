@@ -17,7 +17,7 @@ def finish_graph(graph: onnx_ir.Model, axes: Mapping[str, Sequence[str]], output
     """Name axes and outputs, and drop what tracing left behind.
 
     Args:
-        axes: input name → names of its axes.
+        axes: input name → names of its axes; an empty name leaves an axis as it is.
         outputs: names of the outputs, in order.
 
     Raises:
@@ -84,11 +84,11 @@ def _name_input_axes(graph: onnx_ir.Model, axes: Mapping[str, Sequence[str]]) ->
     for value in graph.graph.inputs:
         names = axes[str(value.name)]
         shape = list(value.shape or ())
-        fixed = [name for name, axis in zip(names, shape, strict=True) if isinstance(axis, int)]
+        fixed = [name for name, axis in zip(names, shape, strict=True) if name and isinstance(axis, int)]
         if fixed:
             raise ExportError(f"The traced graph fixed {', '.join(fixed)} of {value.name}: {value.shape}.")
-        symbols.update({str(axis.value): name for axis, name in zip(shape, names, strict=True)})
-        value.shape = onnx_ir.Shape(list(names))
+        symbols.update({str(axis.value): name for axis, name in zip(shape, names, strict=True) if name})
+        value.shape = onnx_ir.Shape([name or axis for axis, name in zip(shape, names, strict=True)])
     return symbols
 
 

@@ -68,17 +68,25 @@ def verify_head(
         VerificationError: a case differs by more than the tolerance, in shape, or runs in PyTorch only.
     """
     session = Session(onnx_path, options=SessionOptions(device="cpu"))
-    results = tuple(_compare_case(model, session, name, inputs, outputs) for name, inputs in cases)
-    verification = Verification(tolerance, results)
-    failed = [case for case in results if case.error is not None and not case.error <= tolerance]
+    return judge((_compare_case(model, session, name, inputs, outputs) for name, inputs in cases), tolerance)
+
+
+def judge(results: Iterable[CaseResult], tolerance: float) -> Verification:
+    """Hold every case to the tolerance.
+
+    Raises:
+        VerificationError: a case is over it, or PyTorch could run none.
+    """
+    verification = Verification(tolerance, tuple(results))
+    failed = [case for case in verification.cases if case.error is not None and not case.error <= tolerance]
     if failed:
         figures = "; ".join(f"{case.name}: {case.note or f'{case.error:.2e}'}" for case in failed)
         raise VerificationError(
             f"ONNX Runtime and PyTorch disagree (relative error, at most {tolerance:.0e} allowed). {figures}. "
             "Nothing was written. Please report the architecture."
         )
-    if all(case.error is None for case in results):
-        raise VerificationError(f"PyTorch could run no case, so nothing was verified: {results[0].note}")
+    if all(case.error is None for case in verification.cases):
+        raise VerificationError(f"PyTorch could run no case, so nothing was verified: {verification.cases[0].note}")
     return verification
 
 
