@@ -9,10 +9,11 @@ import argparse
 import os
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+
+from filelock import FileLock
 
 from headway.runtime.errors import HeadwayError, OptionError
 
@@ -106,7 +107,7 @@ def fetch(name: str) -> Path:
     if folder.is_dir():
         return folder
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with _lock(folder.parent / f".{folder.name}.lock"):
+    with FileLock(folder.parent / f".{folder.name}.lock"):
         if not folder.is_dir():
             _download_and_convert(name, model, folder)
     return folder
@@ -128,15 +129,6 @@ def _download_and_convert(name: str, model: RealModel, folder: Path) -> None:
         converted.mkdir()
         model.convert(unpacked, converted)
         converted.rename(folder)
-
-
-@contextmanager
-def _lock(path: Path) -> Iterator[None]:
-    import fcntl
-
-    with path.open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
 
 
 def main(arguments: list[str] | None = None) -> int:

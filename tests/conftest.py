@@ -2,6 +2,7 @@
 
 import os
 from pathlib import Path
+from typing import Any
 
 # Read when the libraries are first imported, so set before any test module imports them.
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
@@ -10,6 +11,7 @@ os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 import pytest
+from filelock import FileLock
 
 from headway.benchmarks.real_models import fetch
 from headway.runtime.errors import HeadwayError
@@ -25,10 +27,30 @@ def real_model(name: str) -> Path:
         pytest.skip(f"the real model {name} cannot be fetched: {error}")
 
 
+def exported_once(checkpoint: Path, name: str, tmp_path_factory: pytest.TempPathFactory, **options: Any) -> Path:
+    """Artifact of `checkpoint`, exported once in a test run even where several processes share the tests."""
+    from headway.export import export
+
+    base = tmp_path_factory.getbasetemp()
+    shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+    folder = shared / "artifacts" / name
+    folder.parent.mkdir(exist_ok=True)
+    with FileLock(folder.with_name(f"{name}.lock")):
+        if not folder.is_dir():
+            export(checkpoint, folder, **options)
+    return folder
+
+
 @pytest.fixture(scope="session")
 def minilm_checkpoint() -> Path:
     """all-MiniLM-L6-v2 as a sentence-transformers folder (BertModel)."""
     return real_model("minilm")
+
+
+@pytest.fixture(scope="session")
+def minilm_artifact(minilm_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """all-MiniLM-L6-v2 exported in float32."""
+    return exported_once(minilm_checkpoint, "minilm", tmp_path_factory)
 
 
 @pytest.fixture(scope="session")
