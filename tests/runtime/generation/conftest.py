@@ -1,10 +1,20 @@
-"""Tiny random models of transformers that the numpy pieces are compared with."""
+"""Tiny random models of transformers, and loops that run them with the numpy pieces."""
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM, T5Config, T5ForConditionalGeneration
+
+from headway.runtime.generation.beam import BeamSearch
+from headway.runtime.generation.config import GenerationConfig
+from headway.runtime.generation.config_resolve import resolve_config, resolve_lengths
+from headway.runtime.generation.history import TokenHistory
+from headway.runtime.generation.logits import build_processors
+from headway.runtime.generation.sampler import make_sampler
+from headway.runtime.generation.stopping import build_stopping
+from headway.runtime.numerics import log_softmax
 
 VOCAB_SIZE = 60
 
@@ -50,3 +60,78 @@ def tiny_t5():
         pad_token_id=0,
     )
     return T5ForConditionalGeneration(config).eval()
+
+
+@pytest.fixture(scope="session")
+def drive():
+    """`drive(model)` gives the loops for a torch model."""
+    return Driver
+
+
+class Driver:
+    """A torch model without cache, and the defaults of its own generation config."""
+
+    def __init__(self, model) -> None:
+        self.model = model
+        self.defaults = GenerationConfig.from_dict(model.generation_config.to_diff_dict())
+
+    def logits(self, history: TokenHistory, prompts: TokenHistory):
+        """(rows, vocab) float32 logits after the newest token of each row."""
+        mask = torch.tensor(np.arange(history.length) >= history.starts[:, None]).long()
+        with torch.no_grad():
+            if self.model.config.is_encoder_decoder:
+                encoder = prompts.select(history.batch_rows)
+                encoder_mask = torch.tensor(np.arange(encoder.length) >= encoder.starts[:, None]).long()
+                output = self.model(
+                    input_ids=torch.tensor(encoder.ids),
+                    attention_mask=encoder_mask,
+                    decoder_input_ids=torch.tensor(history.ids),
+                )
+            else:
+                positions = (mask.cumsum(1) - 1).clamp(min=0)
+                output = self.model(torch.tensor(history.ids), attention_mask=mask, position_ids=positions)
+        return output.logits[:, -1].numpy()
+
+    def setup(self, input_ids, attention_mask, options, stopping_criteria=(), logits_processor=()):
+        prompts = TokenHistory.from_prompts(input_ids, attention_mask, pad_token_id=0)
+        history = prompts
+        if self.model.config.is_encoder_decoder:
+            history = TokenHistory.from_prompts(np.full((len(prompts.ids), 1), self.defaults.decoder_start_token_id))
+        config = resolve_lengths(resolve_config(self.defaults, **options), history.length)
+        process = build_processors(
+            config, encoder_input_ids=input_ids, encoder_attention_mask=attention_mask, custom=logits_processor
+        )
+        return prompts, history, config, process, build_stopping(config, custom=stopping_criteria)
+
+    def search(
+        self, input_ids, attention_mask=None, *, seed=None, stopping_criteria=(), logits_processor=(), **options
+    ):
+        """Greedy search or sampling: the ids, and the scores of every step."""
+        prompts, history, config, process, stopping = self.setup(
+            input_ids, attention_mask, options, stopping_criteria, logits_processor
+        )
+        history = history.expand(config.num_return_sequences)
+        sample = make_sampler(config, seed, num_rows=history.num_rows)
+        done = np.zeros(history.num_rows, dtype=bool)
+        all_scores = ()
+        while not done.all():
+            scores = process(history, self.logits(history, prompts))
+            all_scores += (scores,)
+            fill = config.fill_token_id
+            history.append(np.where(done, 0 if fill is None else fill, sample(scores, None)))
+            done |= stopping(history, all_scores)
+        return history.ids, all_scores
+
+    def beam_search(self, input_ids, attention_mask=None, *, seed=None, stopping_criteria=(), **options):
+        """Beam search or beam sampling: its result, and the processed log-probabilities of every step."""
+        prompts, start, config, process, stopping = self.setup(input_ids, attention_mask, options, stopping_criteria)
+        search = BeamSearch(start, config, stopping, seed=seed)
+        all_scores = ()
+        while not search.is_done:
+            log_probs = process(search.history, log_softmax(self.logits(search.history, prompts)))
+            all_scores += (log_probs,)
+            before = search.history
+            step = search.advance(log_probs, all_scores)
+            moved = before.select(step.source_rows).extended(step.tokens)
+            np.testing.assert_array_equal(moved.ids, search.history.ids)
+        return search.finalize(), all_scores
