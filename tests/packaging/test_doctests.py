@@ -1,7 +1,7 @@
 """Docstring examples run.
 
 ``pytest --doctest-modules`` would load every module a second time under the name of its folder, so the examples are run
-from the modules as users import them.
+from the modules as users import them. Examples that load an artifact find all-MiniLM-L6-v2 in ``out/``.
 """
 
 import doctest
@@ -31,7 +31,9 @@ def assert_examples_hold(module: ModuleType) -> None:
 
 
 @pytest.mark.parametrize("name", modules_with_examples())
-def test_examples(name: str) -> None:
+def test_examples(name: str, minilm_artifact: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "out").symlink_to(minilm_artifact)
+    monkeypatch.chdir(tmp_path)
     assert_examples_hold(importlib.import_module(name))
 
 
