@@ -12,6 +12,7 @@ import transformers
 
 from headway.runtime.artifact import Manifest, write_manifest
 
+from .decoder import export_decoder
 from .heads import export_head
 from .load import Checkpoint, load_checkpoint
 from .precision import require_dtypes
@@ -24,7 +25,7 @@ from .verify import FP32_TOLERANCE
 FamilyExporter = Callable[[Checkpoint, Path, float, Stages], Manifest]
 
 # Task.family → what traces, verifies and writes the graphs of such a model.
-FAMILIES: Mapping[str, FamilyExporter] = {"head": export_head}
+FAMILIES: Mapping[str, FamilyExporter] = {"head": export_head, "decoder": export_decoder}
 
 _PACKAGES = (
     "headway",

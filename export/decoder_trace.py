@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 import onnx_ir
 import torch
@@ -68,8 +69,48 @@ def logits_at(model: PreTrainedModel, positions: torch.Tensor) -> Iterator[None]
         handle.remove()
 
 
-def trace_decoder(model: PreTrainedModel, max_positions: int) -> onnx_ir.Model:
+@dataclass(frozen=True)
+class TracedDecoder:
+    """A traced graph and the names of its parts.
+
+    Args:
+        graph: its axes have torch's names still.
+        layers: sizes of its layers.
+    """
+
+    graph: onnx_ir.Model
+    layers: tuple[LayerSpec, ...]
+
+    @property
+    def output_names(self) -> list[str]:
+        """Logits, then each layer's buffers."""
+        return _output_names(len(self.layers))
+
+    def axes(self) -> dict[str, tuple[str, ...]]:
+        """Input → names of its axes, empty where the size is fixed."""
+        axes: dict[str, tuple[str, ...]] = dict(_AXES)
+        for index in range(len(self.layers)):
+            for name in _layer_names("past_key_values", index):
+                axes[name] = _BUFFER_AXES
+        kept = {str(value.name) for value in self.graph.graph.inputs}
+        return {name: names for name, names in axes.items() if name in kept}
+
+
+_AXES: Mapping[str, tuple[str, ...]] = {
+    "input_ids": ("batch_size", "sequence_length"),
+    "position_ids": ("batch_size", "sequence_length"),
+    "seqlens_k": ("batch_size",),
+    "total_sequence_length": (),
+    "logits_to_keep": ("batch_size", "num_logits"),
+}
+_BUFFER_AXES = ("batch_size", "", "past_sequence_length", "")
+
+
+def trace_decoder(model: PreTrainedModel, max_positions: int) -> TracedDecoder:
     """Trace through the attention interface.
+
+    Args:
+        max_positions: how many positions rotary tables hold.
 
     Raises:
         RefusedError: the model does something that the operators cannot express.
@@ -80,7 +121,8 @@ def trace_decoder(model: PreTrainedModel, max_positions: int) -> onnx_ir.Model:
         program = torch.export.export(
             DecoderGraph(model, layers), (), inputs, dynamic_shapes=_dynamic_shapes(len(layers)), strict=False
         )
-        return convert_program(program, inputs, _input_names(len(layers)), _output_names(len(layers)))
+        graph = convert_program(program, inputs, _input_names(len(layers)), _output_names(len(layers)))
+    return TracedDecoder(graph, layers)
 
 
 def _example_inputs(layers: tuple[LayerSpec, ...]) -> dict[str, torch.Tensor | list[torch.Tensor]]:
@@ -111,13 +153,12 @@ def _dynamic_shapes(num_layers: int) -> Mapping[str, object]:
 
 
 def _input_names(num_layers: int) -> list[str]:
-    fixed = ["input_ids", "position_ids", "seqlens_k", "total_sequence_length", "logits_to_keep"]
-    return fixed + _layer_names("past_key_values", num_layers)
+    return [*_AXES, *(name for layer in range(num_layers) for name in _layer_names("past_key_values", layer))]
 
 
 def _output_names(num_layers: int) -> list[str]:
-    return ["logits", *_layer_names("present", num_layers)]
+    return ["logits", *(name for layer in range(num_layers) for name in _layer_names("present", layer))]
 
 
-def _layer_names(prefix: str, num_layers: int) -> list[str]:
-    return [f"{prefix}.{layer}.{kind}" for layer in range(num_layers) for kind in ("key", "value")]
+def _layer_names(prefix: str, layer: int) -> tuple[str, str]:
+    return f"{prefix}.{layer}.key", f"{prefix}.{layer}.value"

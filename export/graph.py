@@ -33,6 +33,14 @@ def finish_graph(graph: onnx_ir.Model, axes: Mapping[str, Sequence[str]], output
     return graph
 
 
+def drop_unused_inputs(graph: onnx_ir.Model) -> None:
+    """Remove inputs that no node reads any more, such as positions that an operator counts itself."""
+    inputs = graph.graph.inputs
+    for value in list(inputs):
+        if not value.uses() and not value.is_graph_output():
+            inputs.remove(value)
+
+
 def tensor_specs(values: Sequence[onnx_ir.Value]) -> tuple[TensorSpec, ...]:
     """Names, numpy dtypes and axes of graph inputs or outputs."""
     return tuple(

@@ -73,6 +73,13 @@ TASKS: Mapping[str, Task] = {
             ("logits",),
         ),
         Task("fill-mask", "AutoModelForMaskedLM", "MODEL_FOR_MASKED_LM_MAPPING_NAMES", ("logits",)),
+        Task(
+            "text-generation",
+            "AutoModelForCausalLM",
+            "MODEL_FOR_CAUSAL_LM_MAPPING_NAMES",
+            ("logits",),
+            family="decoder",
+        ),
         Task("feature-extraction", "AutoModel", "MODEL_MAPPING_NAMES", ("last_hidden_state", "pooler_output")),
     )
 }

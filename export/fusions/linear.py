@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import onnx_ir
 
-from .base import Fusion, add_initializer, producer
+from .base import Fusion, add_initializer
 
 
 @dataclass
@@ -19,7 +19,7 @@ class _TransposedWeight:
 class TransposedWeight(Fusion[_TransposedWeight]):
     """Transpose(weight) → a stored (in, out) weight, transposed while it is written to disk.
 
-    A weight that something else reads too (an embedding tied to the output projection) stays as it is and is stored once.
+    A weight that something else reads too (an embedding tied to the output projection) stays as it is, stored once.
     """
 
     name = "transposed weight"
@@ -50,8 +50,3 @@ class TransposedWeight(Fusion[_TransposedWeight]):
         )
         value = add_initializer(match.transpose, f"{weight.name}_transposed", transposed)
         onnx_ir.convenience.replace_all_uses_with(match.transpose.outputs[0], value)
-
-
-def is_tied_projection(node: onnx_ir.Node) -> bool:
-    """Whether a MatMul multiplies by a transposed weight that is stored once for several readers."""
-    return producer(node.inputs[1], "Transpose") is not None

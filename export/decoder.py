@@ -1,0 +1,125 @@
+"""Export of a causal language model: one graph for prefill, chunked prefill and decode."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import onnx_ir
+from transformers import PreTrainedModel
+
+from headway.runtime.artifact import Component, Manifest, Variant, file_entry, onnx_file_name
+from headway.runtime.errors import ExportError, VerificationError
+
+from .decoder_cache import RefusedError
+from .decoder_trace import trace_decoder
+from .decoder_verify import verify_decoder
+from .fusions.pipeline import fuse_decoder, fusion_summary
+from .graph import drop_unused_inputs, finish_graph, operator_counts, save_graph, tensor_specs
+from .inputs import longest_input
+from .load import Checkpoint
+from .operators import ONNX_OPSET
+from .progress import Stages
+from .trace import quiet
+
+
+@dataclass(frozen=True)
+class DecoderTrace:
+    """A finished graph, and what was fused in it."""
+
+    graph: onnx_ir.Model
+    fusions: tuple[str, ...] = ()
+
+
+Tracer = Callable[[PreTrainedModel, int | None], DecoderTrace]
+
+
+def export_decoder(checkpoint: Checkpoint, folder: Path, tolerance: float, stages: Stages) -> Manifest:
+    """Trace, write and verify the graph of a causal language model, by the first path that passes verification.
+
+    Args:
+        folder: the artifact being written.
+        tolerance: largest relative error of logits against PyTorch that is accepted.
+
+    Raises:
+        ExportError, VerificationError: no path gives a graph that agrees with PyTorch.
+    """
+    model = checkpoint.model.eval()
+    max_length = longest_input(model)
+    refused: dict[str, str] = {}
+    for path, tracer in _PATHS.items():
+        try:
+            variant = _export_variant(model, max_length, tracer, folder, tolerance, stages)
+        except VerificationError as error:
+            refused[path] = str(error)
+        except Exception as error:
+            # Tracing runs the model's own code: whatever it raises, the next path gets its turn.
+            refused[path] = _reason(error)
+        else:
+            return _manifest(checkpoint, variant, {"path": path, "refused": refused}, max_length)
+    reasons = "; ".join(f"{path}: {reason}" for path, reason in refused.items())
+    raise ExportError(f"{type(model).__name__} could not be exported for text generation. {reasons}")
+
+
+def _export_variant(
+    model: PreTrainedModel,
+    max_length: int | None,
+    tracer: Tracer,
+    folder: Path,
+    tolerance: float,
+    stages: Stages,
+) -> Variant:
+    with stages.stage("trace"), quiet():
+        trace = tracer(model, max_length)
+    path = folder / onnx_file_name("model", "fp32")
+    with stages.stage("write"):
+        files = save_graph(trace.graph, path)
+    with stages.stage("verify"):
+        verification = verify_decoder(model, path, max_length, tolerance)
+    component = Component(
+        file=path.relative_to(folder).as_posix(),
+        inputs=tensor_specs(trace.graph.graph.inputs),
+        outputs=tensor_specs(trace.graph.graph.outputs),
+        opset=ONNX_OPSET,
+        operators=operator_counts(trace.graph),
+    )
+    return Variant(
+        components={"model": component},
+        files=tuple(file_entry(folder, file) for file in files),
+        verification=verification.to_dict(),
+        fusions=trace.fusions,
+    )
+
+
+def _through_interface(model: PreTrainedModel, max_length: int | None) -> DecoderTrace:
+    traced = trace_decoder(model, max_length or _DEFAULT_POSITIONS)
+    fusions = fusion_summary(fuse_decoder(traced.graph))
+    drop_unused_inputs(traced.graph)
+    finish_graph(traced.graph, traced.axes(), traced.output_names)
+    return DecoderTrace(traced.graph, fusions)
+
+
+# Positions of a rotary table where a model names no limit.
+_DEFAULT_POSITIONS = 4096
+_PATHS: Mapping[str, Tracer] = {"attention interface": _through_interface}
+
+
+def _manifest(
+    checkpoint: Checkpoint, variant: Variant, trace: Mapping[str, object], max_length: int | None
+) -> Manifest:
+    model, task = checkpoint.model, checkpoint.task
+    return Manifest(
+        task=task.name,
+        architecture=type(model).__name__,
+        model_type=model.config.model_type,
+        variants={"fp32": variant},
+        trace=trace,
+        max_length=max_length,
+        heads=(task.name,),
+    )
+
+
+def _reason(error: Exception) -> str:
+    first = (str(error).strip().splitlines() or [""])[0][:300]
+    return first if isinstance(error, RefusedError) else f"{type(error).__name__}: {first}"

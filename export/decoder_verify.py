@@ -1,0 +1,119 @@
+"""PyTorch and ONNX Runtime on the same tokens: prefill, chunked prefill, and greedy decoding of a ragged batch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from transformers import PreTrainedModel
+
+from headway.runtime.errors import VerificationError
+from headway.runtime.generation.decoder import Decoder
+from headway.runtime.session import Session, SessionOptions
+
+from .verify import CaseResult, Verification, cosine_similarity, relative_error
+
+NUM_GREEDY_TOKENS = 32
+_RAGGED_PROMPTS = (9, 4, 1)
+_CHUNKS = (7, 1, 16, 9)
+
+Tokens = NDArray[np.int64]
+Logits = NDArray[np.float32]
+
+
+def verify_decoder(model: PreTrainedModel, path: Path, max_length: int | None, tolerance: float) -> Verification:
+    """Run the graph as generation runs it, and PyTorch on the sequences that came out.
+
+    Every logit along a sequence is compared, and every token the graph chose must be the one PyTorch would choose: that
+    makes greedy decoding equal token for token. Where PyTorch's two best logits are closer than the tolerance, either
+    may be chosen.
+
+    Raises:
+        VerificationError: logits differ by more than the tolerance, or a token differs.
+    """
+    decoder = Decoder(Session(path, options=SessionOptions(device="cpu")), max_length)
+    results = tuple(_compare(model, *case, tolerance) for case in _cases(decoder, max_length))
+    failed = [case for case in results if case.error is None or not case.error <= tolerance]
+    if failed:
+        figures = "; ".join(f"{case.name}: {case.note or f'{case.error:.2e}'}" for case in failed)
+        raise VerificationError(
+            f"ONNX Runtime and PyTorch disagree (relative error, at most {tolerance:.0e} allowed). {figures}"
+        )
+    return Verification(tolerance, results)
+
+
+Case = tuple[str, Tokens, Logits, int]
+
+
+def _cases(decoder: Decoder, max_length: int | None) -> Iterator[Case]:
+    """Name, tokens of one sequence, the graph's logits after each of its last tokens, and how many it chose itself."""
+    generator = np.random.default_rng(0)
+    limit = max_length or 1 << 30
+
+    def prompt(length: int) -> Tokens:
+        return generator.integers(0, decoder.vocab_size, min(length, max(1, limit - NUM_GREEDY_TOKENS)))
+
+    yield _scored(decoder, "batch 1, length 1", prompt(1))
+    yield _scored(decoder, "batch 1, length 17", prompt(17))
+    yield _chunked(decoder, f"chunked prefill, {' + '.join(map(str, _CHUNKS))}", prompt(sum(_CHUNKS)))
+    yield from _greedy(decoder, [prompt(length) for length in _RAGGED_PROMPTS], limit)
+
+
+def _scored(decoder: Decoder, name: str, tokens: Tokens) -> Case:
+    cache = decoder.new_cache(1, len(tokens))
+    return name, tokens, decoder.score(cache, [tokens])[0], 0
+
+
+def _chunked(decoder: Decoder, name: str, tokens: Tokens) -> Case:
+    cache = decoder.new_cache(1, len(tokens))
+    parts = np.split(tokens, np.cumsum(_CHUNKS)[:-1])
+    return name, tokens, np.concatenate([decoder.score(cache, [part])[0] for part in parts if len(part)]), 0
+
+
+def _greedy(decoder: Decoder, prompts: list[Tokens], limit: int) -> Iterator[Case]:
+    num_steps = min(NUM_GREEDY_TOKENS, limit - max(map(len, prompts)))
+    cache = decoder.new_cache(len(prompts), max(map(len, prompts)))
+    steps = [decoder.extend(cache, prompts)]
+    chosen = [steps[0].argmax(axis=-1)]
+    for _ in range(num_steps - 1):
+        steps.append(decoder.decode(cache, chosen[-1]).copy())
+        chosen.append(steps[-1].argmax(axis=-1))
+    tokens, logits = np.stack(chosen, axis=1), np.stack(steps, axis=1)  # (rows, steps), (rows, steps, vocab)
+    for row, prompt in enumerate(prompts):
+        name = f"{num_steps} greedy tokens after {len(prompt)}, row {row + 1} of {len(prompts)}"
+        yield name, np.concatenate([prompt, tokens[row]]), logits[row], num_steps
+
+
+def _compare(
+    model: PreTrainedModel, name: str, tokens: Tokens, logits: Logits, num_chosen: int, tolerance: float
+) -> CaseResult:
+    expected = _reference(model, tokens)
+    if num_chosen:
+        expected = expected[:-1]
+    expected = expected[-len(logits) :]
+    note = _first_wrong_token(expected, tokens[-num_chosen:], tolerance) if num_chosen else ""
+    error = float("inf") if note else relative_error(expected, logits)
+    return CaseResult(name, error, cosine_similarity(expected, logits), note)
+
+
+def _reference(model: PreTrainedModel, tokens: Tokens) -> Logits:
+    """PyTorch's logits after every token, (tokens, vocab)."""
+    with torch.no_grad():
+        output: Any = model(input_ids=torch.from_numpy(tokens)[None], use_cache=False)
+    logits: Logits = output.logits[0].float().numpy()
+    return logits
+
+
+def _first_wrong_token(expected: Logits, chosen: Tokens, tolerance: float) -> str:
+    """What is wrong with the first token that PyTorch would not have chosen; empty where there is none."""
+    scale = float(np.abs(expected).max())
+    shortfall = expected.max(axis=-1) - np.take_along_axis(expected, chosen[:, None], axis=-1)[:, 0]
+    wrong = np.flatnonzero(shortfall > 2 * tolerance * scale)
+    if not len(wrong):
+        return ""
+    step = int(wrong[0])
+    return f"token {step + 1} is {chosen[step]}, PyTorch's {int(expected[step].argmax())}"
