@@ -1,0 +1,131 @@
+"""How small each attribute of a configuration becomes: by name for all architectures, and a table of exceptions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+VOCAB_SIZE = 1024
+NUM_LAYERS, HIDDEN_SIZE, NUM_HEADS, NUM_POSITIONS = 2, 32, 4, 128
+HEAD_DIM = HIDDEN_SIZE // NUM_HEADS
+
+TOKEN_ID_SUFFIXES = ("_token_id", "_token_index", "_token_ids")
+
+
+class LayerTypes:
+    """A list with one entry for each layer: shortened so that every kind of layer stays."""
+
+    @staticmethod
+    def of(value: Any) -> Any:
+        """The shortened list."""
+        if not isinstance(value, (list, tuple)) or not value:
+            return value
+        kinds = list(dict.fromkeys(value))
+        return (kinds * NUM_LAYERS)[: max(NUM_LAYERS, len(kinds))]
+
+
+def _sizes(*groups: tuple[int, str]) -> dict[str, Any]:
+    return {name: size for size, names in groups for name in names.split()}
+
+
+# Name → largest value; a default that is smaller stays.
+SIZES: Mapping[str, Any] = _sizes(
+    (
+        VOCAB_SIZE,
+        "vocab_size entity_vocab_size pronunciation_vocab_size shape_vocab_size num_hash_buckets text_vocab_size "
+        "n_vocab",
+    ),
+    (
+        NUM_LAYERS,
+        "num_hidden_layers n_layer n_layers num_layers encoder_layers decoder_layers num_decoder_layers "
+        "num_encoder_layers l_layers x_layers r_layers num_self_attends_per_block num_feedforward_networks depth "
+        "max_window_layers num_hidden_groups",
+    ),
+    (
+        HIDDEN_SIZE,
+        "hidden_size d_model n_embd emb_dim dim embedding_size input_embedding_size entity_emb_size "
+        "pooler_hidden_size word_embed_proj_dim d_latents pronunciation_embed_dim shape_embed_dim "
+        "prediction_head_size projection_dim cross_attention_hidden_size embedding_dim true_hidden_size "
+        "intra_bottleneck_size out_hidden_size output_dim embed_dim text_embed_dim hidden_channels "
+        "encoder_hidden_size decoder_hidden_size proj_dim",
+    ),
+    (
+        2 * HIDDEN_SIZE,
+        "intermediate_size encoder_ffn_dim decoder_ffn_dim d_ff d_inner dff ffn_dim hidden_dim n_inner "
+        "ffn_hidden_size feed_forward_size shared_expert_intermediate_size moe_intermediate_size "
+        "attention_hidden_size output_embedding_size prompt_mid_dim",
+    ),
+    (
+        NUM_HEADS,
+        "num_attention_heads n_head n_heads num_heads encoder_attention_heads decoder_attention_heads "
+        "num_self_attention_heads num_cross_attention_heads index_n_heads n_routed_experts num_experts "
+        "num_local_experts linear_num_value_heads num_hash_functions num_query_groups",
+    ),
+    (
+        2,
+        "num_key_value_heads num_kv_heads num_experts_per_tok moe_topk top_k_experts linear_num_key_heads "
+        "n_group topk_group attn_layer_period expert_layer_period sliding_window_pattern",
+    ),
+    (1, "attn_layer_offset expert_layer_offset n_shared_experts first_k_dense_replace"),
+    (
+        HEAD_DIM,
+        "head_dim d_head d_kv attention_head_size kv_channels qk_rope_head_dim qk_nope_head_dim v_head_dim "
+        "index_head_dim linear_key_head_dim linear_value_head_dim mamba_d_state gated_norm_rank global_head_dim "
+        "query_pre_attn_scalar adapter_rank embedding_rank mamba_dt_rank",
+    ),
+    (2 * HEAD_DIM, "q_lora_rank kv_lora_rank qk_head_dim attention_head_dim num_latents"),
+    (
+        NUM_POSITIONS,
+        "max_position_embeddings n_positions max_encoder_position_embeddings prompt_length "
+        "max_decoder_position_embeddings max_seq_len max_sequence_length max_2d_position_embeddings "
+        "original_max_position_embeddings num_position_embeddings max_target_positions max_source_positions",
+    ),
+    (
+        8,
+        "sliding_window window_size local_attention keep_window_size index_topk chunk_size dim_bbox_projection "
+        "hash_code_len num_hash num_landmarks patch_size",
+    ),
+    (16, "attention_window"),
+    (32, "image_size input_size segment_means_seq_len visual_feat_dim num_mel_bins"),
+) | dict.fromkeys(("layer_types", "mlp_layer_types", "layers_block_type", "no_rope_layers"), LayerTypes())
+
+_ALL_HEADS = {"num_key_value_heads": NUM_HEADS}
+_T5 = {"decoder_start_token_id": 0}
+_ROPE = {"rope_type": "default", "rope_theta": 10000.0}
+
+# Model type → constructor arguments that differ from the rules above; None takes the default.
+EXCEPTIONS: Mapping[str, Mapping[str, Any]] = {
+    "axk1": _ALL_HEADS,
+    "axk2": _ALL_HEADS,
+    "cohere_compass_text": {
+        "layer_types": ["sliding_attention", "full_attention"],
+        "rope_parameters": {"sliding_attention": _ROPE, "full_attention": _ROPE},
+    },
+    "deepseek_v2": {**_ALL_HEADS, "num_experts_per_tok": 2},
+    "deepseek_v3": _ALL_HEADS,
+    "esm": {"vocab_size": 33, "mask_token_id": 32, "pad_token_id": 1},
+    "esmc": _ALL_HEADS,
+    "gpt_neo": {"attention_types": [[["global", "local"], 1]]},
+    "gptj": {"rotary_dim": 4},
+    "hunyuan_v1_dense": {"head_dim": HEAD_DIM},
+    "hunyuan_v1_moe": {"head_dim": HEAD_DIM},
+    # 4 coordinate parts and 2 shape parts make the hidden size.
+    "layoutlmv3": {"coordinate_size": 6, "shape_size": 4},
+    # The layout stream has 1/4 of the hidden size, and 6 coordinates share the hidden size.
+    "lilt": {"hidden_size": 48},
+    "minicpm3": _ALL_HEADS,
+    "ministral": {"head_dim": HEAD_DIM},
+    "mistral4": {**_ALL_HEADS, "head_dim": 2 * HEAD_DIM},
+    # The masked LM head has hidden_size - embedding_size extra channels.
+    "mobilebert": {"hidden_size": 2 * HIDDEN_SIZE},
+    "nemotron": {"head_dim": HEAD_DIM, "num_key_value_heads": 2},
+    "neomme": {"head_dim": 2 * HEAD_DIM},
+    "nystromformer": {"num_landmarks": 16, "segment_means_seq_len": 16},
+    "reformer": {"axial_pos_shape": [8, 16], "axial_pos_embds_dim": [8, 24], "hash_seed": 0},
+    "t5": _T5,
+    "mt5": _T5,
+    "umt5": _T5,
+    # Weights are shared between hybrid layers, so there must be two.
+    "zamba": {"num_hidden_layers": 4, "layers_block_type": ["linear_attention", "hybrid"] * 2},
+    "xmod": {"default_language": "en_XX"},
+}
