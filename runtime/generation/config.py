@@ -10,6 +10,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+import numpy as np
+
 from ..artifact import read_json
 from ..errors import ArtifactNotFoundError, OptionError
 from ..hub import resolve_folder
@@ -102,6 +104,7 @@ class GenerationConfig:
             raise AttributeError(f"GenerationConfig has no option {name!r}.")
 
     def __setattr__(self, name: str, value: Any) -> None:
+        value = value.item() if isinstance(value, np.generic) else value
         if name in OPTIONS or name in ("extra", "explicit"):
             object.__setattr__(self, name, value)
         elif name in REFUSED or name in self.extra:

@@ -157,7 +157,7 @@ def _max_length(config: GenerationConfig, prompt_length: int, context_length: in
             f"The prompt has {prompt_length} tokens; the model takes {context_length}, the answer included. Shorten it."
         )
     if config.max_new_tokens is not None:
-        if {"max_length", "max_new_tokens"} <= config.explicit:
+        if "max_length" in config.explicit:
             logger.warning("max_new_tokens=%d overrides max_length=%s.", config.max_new_tokens, config.max_length)
         max_length, name = prompt_length + config.max_new_tokens, "max_new_tokens"
     elif config.max_length is not None:
