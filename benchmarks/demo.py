@@ -13,7 +13,7 @@ from statistics import median
 from typing import Any
 
 from headway.runtime.errors import ExportError, HeadwayError
-from headway.runtime.providers import usable_cpu_count
+from headway.runtime.threads import usable_cpu_count
 
 from .demo_heads import TrainedHead, train_entities, train_sentiment
 from .demo_report import print_environments, print_examples, print_table

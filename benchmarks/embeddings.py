@@ -17,7 +17,7 @@ import numpy as np
 
 from headway.export import export
 from headway.runtime import Artifact, AutoTokenizer, pipeline
-from headway.runtime.providers import usable_cpu_count
+from headway.runtime.threads import usable_cpu_count
 
 from .environment import describe_environment
 from .real_models import fetch

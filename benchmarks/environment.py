@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from headway.runtime.providers import usable_cpu_count
+from headway.runtime.threads import usable_cpu_count
 
 PACKAGES = (
     "headway",

@@ -6,7 +6,54 @@ Names are imported on first use, so that ``import headway.runtime`` costs almost
 from __future__ import annotations
 
 import importlib
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    # What type checkers and editors see; _EXPORTS holds the same names for the interpreter.
+    from .artifact import Artifact
+    from .configuration import AutoConfig, Config
+    from .encoding import BatchEncoding
+    from .models import (
+        AutoModel,
+        AutoModelForMaskedLM,
+        AutoModelForMultipleChoice,
+        AutoModelForNextSentencePrediction,
+        AutoModelForQuestionAnswering,
+        AutoModelForSequenceClassification,
+        AutoModelForTokenClassification,
+        load_model,
+    )
+    from .numerics import log_softmax, mean_pool, normalize, sigmoid, softmax
+    from .outputs import ModelOutput
+    from .pipelines import pipeline
+    from .session import Session, SessionOptions
+    from .tokenizer import AutoTokenizer, Tokenizer
+
+__all__ = [
+    "Artifact",
+    "AutoConfig",
+    "AutoModel",
+    "AutoModelForMaskedLM",
+    "AutoModelForMultipleChoice",
+    "AutoModelForNextSentencePrediction",
+    "AutoModelForQuestionAnswering",
+    "AutoModelForSequenceClassification",
+    "AutoModelForTokenClassification",
+    "AutoTokenizer",
+    "BatchEncoding",
+    "Config",
+    "ModelOutput",
+    "Session",
+    "SessionOptions",
+    "Tokenizer",
+    "load_model",
+    "log_softmax",
+    "mean_pool",
+    "normalize",
+    "pipeline",
+    "sigmoid",
+    "softmax",
+]
 
 _EXPORTS = {
     "artifact": ("Artifact",),
@@ -30,15 +77,14 @@ _EXPORTS = {
 }
 _HOMES = {name: module for module, names in _EXPORTS.items() for name in names}
 
-__all__ = sorted(_HOMES)
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"headway.runtime has no {name!r}; it has {', '.join(__all__)}.")
-    value = getattr(importlib.import_module(f".{_HOMES[name]}", __name__), name)
-    globals()[name] = value
-    return value
+if not TYPE_CHECKING:
+    # Hidden from type checkers: to them it would mean that every name exists.
+    def __getattr__(name: str) -> Any:
+        if name not in _HOMES:
+            raise AttributeError(f"headway.runtime has no {name!r}; it has {', '.join(__all__)}.")
+        value = getattr(importlib.import_module(f".{_HOMES[name]}", __name__), name)
+        globals()[name] = value
+        return value
 
 
 def __dir__() -> list[str]:

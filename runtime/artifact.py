@@ -1,22 +1,49 @@
-"""The folder contract: what an exported artifact holds, and how its manifest is read and written.
+"""The folder contract: which file of an exported artifact is which, and whether what is there can be used.
 
-This is the only place that knows file names and the manifest's layout; the exporter writes through it and everything
-else reads through it. File names follow the transformers.js / onnx-community convention.
+This and ``manifest.py`` are the only places that know file names and the manifest's layout; the exporter writes through
+them and everything else reads through them. File names follow the transformers.js / onnx-community convention.
 """
 
 from __future__ import annotations
 
 import hashlib
-import json
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from .errors import ArtifactNotFoundError, CorruptArtifactError, NotExportedError, UnsupportedFormatError
+from .errors import ArtifactNotFoundError, CorruptArtifactError, NotExportedError
+from .manifest import (
+    FORMAT_VERSION,
+    MANIFEST_FILE,
+    Component,
+    FileEntry,
+    Manifest,
+    TensorSpec,
+    Variant,
+    write_manifest,
+)
+from .safe_paths import is_regular_file, read_json, read_optional_json, require_inside, require_relative
 
-MANIFEST_FILE = "headway.json"
-FORMAT_VERSION = 1
+__all__ = [
+    "DTYPE_SUFFIXES",
+    "EXTERNAL_DATA_THRESHOLD_BYTES",
+    "FORMAT_VERSION",
+    "MANIFEST_FILE",
+    "METADATA_PATTERNS",
+    "ONNX_FOLDER",
+    "Artifact",
+    "Component",
+    "FileEntry",
+    "Manifest",
+    "TensorSpec",
+    "Variant",
+    "file_entry",
+    "graph_patterns",
+    "onnx_file_name",
+    "read_json",
+    "write_manifest",
+]
+
 ONNX_FOLDER = "onnx"
 EXTERNAL_DATA_THRESHOLD_BYTES = 1 << 30
 
@@ -34,141 +61,30 @@ DTYPE_SUFFIXES: Mapping[str, str] = {
 
 PYTORCH_WEIGHT_PATTERNS = ("*.safetensors", "pytorch_model*.bin", "*.gguf", "model*.pt")
 
+METADATA_PATTERNS = ("*.json", "*.txt", "*.jinja", "*.model", "*_Dense/*")
+"""What a hub repository holds beside its graphs: all of it is small."""
 
-@dataclass(frozen=True)
-class TensorSpec:
-    """One input or output of a graph.
+_CONVENTIONAL_GRAPHS = (
+    "model",
+    "encoder_model",
+    "decoder_model",
+    "decoder_model_merged",
+    "decoder_with_past_model",
+)
 
-    ``shape`` holds an axis name (``"batch_size"``) for a dynamic axis and an integer for a fixed one; ``dtype`` is
-    numpy's name (``"int64"``, ``"float32"``).
-    """
-
-    name: str
-    dtype: str
-    shape: tuple[str | int, ...]
-
-    @property
-    def rank(self) -> int:
-        """Number of axes."""
-        return len(self.shape)
-
-
-@dataclass(frozen=True)
-class FileEntry:
-    """One file of a variant, with what is needed to tell whether it arrived whole."""
-
-    path: str
-    size_bytes: int
-    sha256: str
-
-
-@dataclass(frozen=True)
-class Component:
-    """One ONNX graph of a variant: ``model``, or ``encoder_model`` and ``decoder_model``."""
-
-    file: str
-    inputs: tuple[TensorSpec, ...]
-    outputs: tuple[TensorSpec, ...]
-    opset: int
-    operators: Mapping[str, int] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Variant:
-    """The graphs of one precision, their files, and how they were verified."""
-
-    components: Mapping[str, Component]
-    files: tuple[FileEntry, ...]
-    verification: Mapping[str, Any] = field(default_factory=dict)
-    fusions: tuple[str, ...] = ()
-    tuned: Mapping[str, Any] = field(default_factory=dict)
-
-    @property
-    def size_bytes(self) -> int:
-        """Bytes of all files together."""
-        return sum(entry.size_bytes for entry in self.files)
-
-
-@dataclass(frozen=True)
-class Manifest:
-    """What ``headway.json`` says about an artifact."""
-
-    task: str
-    architecture: str
-    model_type: str
-    variants: Mapping[str, Variant]
-    source: Mapping[str, Any] = field(default_factory=dict)
-    packages: Mapping[str, str] = field(default_factory=dict)
-    trace: Mapping[str, Any] = field(default_factory=dict)
-    max_length: int | None = None
-    heads: tuple[str, ...] = ()
-    warnings: tuple[str, ...] = ()
-    format_version: int = FORMAT_VERSION
-
-    def with_variant(self, dtype: str, variant: Variant) -> Manifest:
-        """A copy that also holds ``variant``."""
-        return replace(self, variants={**self.variants, dtype: variant})
-
-    def to_dict(self) -> dict[str, Any]:
-        """The JSON form."""
-        return asdict(self)
-
-    @classmethod
-    def from_dict(cls, data: Mapping[str, Any], *, origin: str = MANIFEST_FILE) -> Manifest:
-        """Build a manifest from its JSON form.
-
-        Raises:
-            UnsupportedFormatError: it was written by a newer Headway.
-            CorruptArtifactError: a field is missing or has the wrong type.
-        """
-        version = data.get("format_version")
-        if isinstance(version, int) and version > FORMAT_VERSION:
-            raise UnsupportedFormatError(
-                f"{origin} has format version {version}; this Headway reads up to {FORMAT_VERSION}. Upgrade headway."
-            )
-        try:
-            variants = {dtype: _variant_from_dict(entry) for dtype, entry in data["variants"].items()}
-            return cls(
-                task=data["task"],
-                architecture=data["architecture"],
-                model_type=data["model_type"],
-                variants=variants,
-                source=data.get("source", {}),
-                packages=data.get("packages", {}),
-                trace=data.get("trace", {}),
-                max_length=data.get("max_length"),
-                heads=tuple(data.get("heads", ())),
-                warnings=tuple(data.get("warnings", ())),
-                format_version=int(data["format_version"]),
-            )
-        except (KeyError, TypeError, AttributeError, ValueError) as error:
-            raise CorruptArtifactError(
-                f"{origin} is not a Headway manifest ({type(error).__name__}: {error}). Export the model again."
-            ) from error
-
-
-def _variant_from_dict(data: Mapping[str, Any]) -> Variant:
-    components = {name: _component_from_dict(entry) for name, entry in data["components"].items()}
-    return Variant(
-        components=components,
-        files=tuple(FileEntry(**entry) for entry in data["files"]),
-        verification=data.get("verification", {}),
-        fusions=tuple(data.get("fusions", ())),
-        tuned=data.get("tuned", {}),
-    )
-
-
-def _component_from_dict(data: Mapping[str, Any]) -> Component:
-    def specs(entries: list[dict[str, Any]]) -> tuple[TensorSpec, ...]:
-        return tuple(TensorSpec(entry["name"], entry["dtype"], tuple(entry["shape"])) for entry in entries)
-
-    return Component(
-        file=data["file"],
-        inputs=specs(data["inputs"]),
-        outputs=specs(data["outputs"]),
-        opset=int(data["opset"]),
-        operators=data.get("operators", {}),
-    )
+# The architecture's ending → the task, for folders that other tools wrote without a manifest.
+_TASKS_BY_ARCHITECTURE: Mapping[str, str] = {
+    "ForSequenceClassification": "text-classification",
+    "ForTokenClassification": "token-classification",
+    "ForQuestionAnswering": "question-answering",
+    "ForMaskedLM": "fill-mask",
+    "ForMultipleChoice": "multiple-choice",
+    "ForNextSentencePrediction": "next-sentence-prediction",
+    "ForCausalLM": "text-generation",
+    "LMHeadModel": "text-generation",
+    "ForConditionalGeneration": "text2text-generation",
+    "Model": "feature-extraction",
+}
 
 
 def onnx_file_name(component: str, dtype: str) -> str:
@@ -185,26 +101,24 @@ def file_entry(folder: Path, path: Path) -> FileEntry:
     return FileEntry(path.relative_to(folder).as_posix(), path.stat().st_size, digest.hexdigest())
 
 
-def write_manifest(folder: Path, manifest: Manifest) -> Path:
-    """Write ``headway.json`` into ``folder``."""
-    path = folder / MANIFEST_FILE
-    path.write_text(json.dumps(manifest.to_dict(), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    return path
+def graph_patterns(manifest: Manifest | None, dtype: str | None, file_name: str | None) -> list[str]:
+    """Which files of a hub repository a load needs beside :data:`METADATA_PATTERNS`, as glob patterns.
 
-
-def read_json(path: Path) -> dict[str, Any]:
-    """Read a JSON object.
-
-    Raises:
-        CorruptArtifactError: the file is truncated or is no JSON object.
+    A manifest lists them; without one the file names of the convention are asked for.
     """
-    try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as error:
-        raise CorruptArtifactError(f"{path} is not readable JSON: {error}. Copy or export it again.") from error
-    if not isinstance(data, dict):
-        raise CorruptArtifactError(f"{path} holds a JSON {type(data).__name__}; an object was expected.")
-    return data
+    if file_name is not None:
+        # The star also takes model.onnx_data and model.onnx.data.
+        return [f"{prefix}{file_name}*" for prefix in ("", f"{ONNX_FOLDER}/")]
+    if manifest is not None:
+        chosen = manifest.variants.get(dtype or default_dtype(manifest.variants))
+        return [entry.path for entry in chosen.files] if chosen else []
+    suffix = DTYPE_SUFFIXES.get(dtype or "fp32", "")
+    return [f"{prefix}{graph}{suffix}.onnx*" for graph in _CONVENTIONAL_GRAPHS for prefix in ("", f"{ONNX_FOLDER}/")]
+
+
+def default_dtype(variants: Mapping[str, Any] | tuple[str, ...]) -> str:
+    """The precision taken where none is asked for: fp32, or the first there is."""
+    return "fp32" if "fp32" in variants or not variants else next(iter(variants))
 
 
 class Artifact:
@@ -216,7 +130,7 @@ class Artifact:
     Raises:
         ArtifactNotFoundError: the folder does not exist, or holds no ONNX file.
         NotExportedError: it holds PyTorch weights and no ONNX file.
-        CorruptArtifactError, UnsupportedFormatError: its manifest or config cannot be used.
+        CorruptArtifactError, UnsupportedFormatError, UnsafeArtifactError: its manifest or config cannot be used.
     """
 
     def __init__(self, folder: str | Path) -> None:
@@ -224,11 +138,9 @@ class Artifact:
         if not self.folder.is_dir():
             raise ArtifactNotFoundError(f"{self.folder} is not a folder. Pass an exported folder or a hub id.")
         manifest_path = self.folder / MANIFEST_FILE
-        self.manifest: Manifest | None = None
-        if manifest_path.is_file():
-            self.manifest = Manifest.from_dict(read_json(manifest_path), origin=str(manifest_path))
-        config_path = self.folder / "config.json"
-        self.config: dict[str, Any] = read_json(config_path) if config_path.is_file() else {}
+        values = read_optional_json(manifest_path)
+        self.manifest = None if values is None else Manifest.from_dict(values, origin=str(manifest_path))
+        self.config: dict[str, Any] = read_optional_json(self.folder / "config.json") or {}
         self._require_onnx()
 
     def __repr__(self) -> str:
@@ -240,6 +152,15 @@ class Artifact:
         return self.manifest.task if self.manifest else None
 
     @property
+    def likely_task(self) -> str | None:
+        """The task; for a folder without a manifest the one its config's architecture suggests, or None."""
+        if self.manifest:
+            return self.manifest.task
+        names = self.config.get("architectures")
+        name = str(names[0]) if isinstance(names, list) and names else ""
+        return next((task for ending, task in _TASKS_BY_ARCHITECTURE.items() if name.endswith(ending)), None)
+
+    @property
     def max_length(self) -> int | None:
         """Longest input in tokens, or None where there is no fixed limit."""
         return self.manifest.max_length if self.manifest else None
@@ -249,23 +170,30 @@ class Artifact:
         """Precisions that are there."""
         if self.manifest:
             return tuple(self.manifest.variants)
-        return tuple(dtype for dtype in DTYPE_SUFFIXES if self._find_by_name("model", dtype))
+        return tuple(
+            dtype for dtype in DTYPE_SUFFIXES if any(self._find_by_name(graph, dtype) for graph in _CONVENTIONAL_GRAPHS)
+        )
+
+    def chosen_dtype(self, dtype: str | None = None) -> str:
+        """``dtype``, or the precision that is taken where none is asked for."""
+        return dtype or default_dtype(self.variants)
 
     def model_file(self, component: str = "model", dtype: str | None = None, file_name: str | None = None) -> Path:
         """Path of one graph.
 
         Args:
             component: ``"model"``, ``"encoder_model"``, ``"decoder_model"``.
-            dtype: a key of :data:`DTYPE_SUFFIXES`; None takes fp32, or the only one there is.
+            dtype: a key of :data:`DTYPE_SUFFIXES`; None takes fp32, or the first there is.
             file_name: an explicit file, relative to the folder or to its ``onnx`` folder.
 
         Raises:
             ArtifactNotFoundError: there is no such file or variant; the message lists what there is.
-            CorruptArtifactError: a file is missing or shorter than the manifest says.
+            CorruptArtifactError: a file is missing, or has another size than the manifest says.
+            UnsafeArtifactError: a file lies outside the folder.
         """
         if file_name is not None:
             return self._explicit_file(file_name)
-        dtype = dtype or self._default_dtype()
+        dtype = self.chosen_dtype(dtype)
         if self.manifest:
             return self._manifest_file(self.manifest, component, dtype)
         path = self._find_by_name(component, dtype)
@@ -276,15 +204,29 @@ class Artifact:
             )
         return path
 
-    def _default_dtype(self) -> str:
-        variants = self.variants
-        return "fp32" if "fp32" in variants or not variants else variants[0]
+    def changed_files(self) -> dict[str, str]:
+        """Files that no longer match the manifest's size and sha256 → what is wrong (reads every file)."""
+        entries = {entry.path: entry for variant in self._listed_variants() for entry in variant.files}
+        found = {path: self._difference(entry) for path, entry in entries.items()}
+        return {path: difference for path, difference in found.items() if difference}
+
+    def own_files(self) -> Iterator[Path]:
+        """Files that make up the artifact: all in the folder but hidden ones and PyTorch weights."""
+        for path in sorted(self.folder.rglob("*")):
+            relative = path.relative_to(self.folder)
+            hidden = any(part.startswith(".") for part in relative.parts)
+            weights = len(relative.parts) == 1 and any(path.match(pattern) for pattern in PYTORCH_WEIGHT_PATTERNS)
+            if not hidden and not weights and is_regular_file(path):
+                yield path
 
     def _explicit_file(self, file_name: str) -> Path:
+        require_relative(file_name, "file_name=")
         for path in (self.folder / file_name, self.folder / ONNX_FOLDER / file_name):
-            if path.is_file():
-                return path
-        raise ArtifactNotFoundError(f"{self.folder} has no {file_name}; it has {self._onnx_files()}.")
+            if is_regular_file(path):
+                return require_inside(path, self.folder, "file_name=")
+        raise ArtifactNotFoundError(
+            f"{self.folder} has no {file_name}; it has {self._onnx_files()}. Pass one of these as file_name=."
+        )
 
     def _manifest_file(self, manifest: Manifest, component: str, dtype: str) -> Path:
         variant = manifest.variants.get(dtype)
@@ -295,44 +237,53 @@ class Artifact:
             )
         if component not in variant.components:
             raise ArtifactNotFoundError(
-                f"{self.folder} has no graph {component!r} in {dtype}; it has {', '.join(variant.components)}."
+                f"{self.folder} has no graph {component!r} in {dtype}; it has {', '.join(variant.components)}. "
+                "Load it with the class of its task, or export it for this one."
             )
-        self._check_sizes(variant)
+        for entry in variant.files:
+            self._require_whole(entry)
         return self.folder / variant.components[component].file
 
-    def _check_sizes(self, variant: Variant) -> None:
-        for entry in variant.files:
-            path = self.folder / entry.path
-            if not path.is_file():
-                raise CorruptArtifactError(f"{path} is in the manifest and not on disk. Copy or export it again.")
-            size_bytes = path.stat().st_size
-            if size_bytes != entry.size_bytes:
-                raise CorruptArtifactError(
-                    f"{path} has {size_bytes} bytes; the manifest says {entry.size_bytes}. Copy or export it again."
-                )
+    def _require_whole(self, entry: FileEntry) -> None:
+        path = require_inside(self.folder / entry.path, self.folder, MANIFEST_FILE)
+        if not is_regular_file(path):
+            raise CorruptArtifactError(
+                f"{path} is in the manifest and not on disk, or is no file. Copy or export it again."
+            )
+        size_bytes = path.stat().st_size
+        if size_bytes != entry.size_bytes:
+            raise CorruptArtifactError(
+                f"{path} has {size_bytes} bytes; the manifest says {entry.size_bytes}. Copy or export it again."
+            )
 
-    def changed_files(self) -> list[str]:
-        """Paths whose content no longer matches the manifest's sha256 (reads every file)."""
-        if self.manifest is None:
-            return []
-        entries = {entry.path: entry for variant in self.manifest.variants.values() for entry in variant.files}
-        return [
-            path
-            for path, entry in entries.items()
-            if not (self.folder / path).is_file() or file_entry(self.folder, self.folder / path) != entry
-        ]
+    def _difference(self, entry: FileEntry) -> str | None:
+        try:
+            self._require_whole(entry)
+            digest = file_entry(self.folder, self.folder / entry.path).sha256
+        except CorruptArtifactError as error:
+            return str(error)
+        except OSError as error:
+            return f"cannot be read: {error.strerror}"
+        return None if digest == entry.sha256 else f"sha256 is {digest}; the manifest says {entry.sha256}"
+
+    def _listed_variants(self) -> tuple[Variant, ...]:
+        return tuple(self.manifest.variants.values()) if self.manifest else ()
 
     def _find_by_name(self, component: str, dtype: str) -> Path | None:
-        name = f"{component}{DTYPE_SUFFIXES[dtype]}.onnx"
+        name = f"{component}{DTYPE_SUFFIXES.get(dtype, f'_{dtype}')}.onnx"
         candidates = (self.folder / ONNX_FOLDER / name, self.folder / name)
-        return next((path for path in candidates if path.is_file()), None)
+        return next((path for path in candidates if is_regular_file(path)), None)
+
+    def _graphs(self) -> Iterator[Path]:
+        # Two levels, not the whole tree: somebody will pass "/" or a home folder.
+        yield from self.folder.glob("*.onnx")
+        yield from self.folder.glob("*/*.onnx")
 
     def _onnx_files(self) -> str:
-        files = sorted(path.relative_to(self.folder).as_posix() for path in self.folder.rglob("*.onnx"))
-        return ", ".join(files) or "no ONNX file"
+        return ", ".join(sorted(path.relative_to(self.folder).as_posix() for path in self._graphs())) or "no ONNX file"
 
     def _require_onnx(self) -> None:
-        if self.manifest or any(self.folder.rglob("*.onnx")):
+        if self.manifest or any(self._graphs()):
             return
         if any(path for pattern in PYTORCH_WEIGHT_PATTERNS for path in self.folder.glob(pattern)):
             raise NotExportedError(

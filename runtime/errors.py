@@ -6,7 +6,8 @@ HeadwayError
 │   ├── NotExportedError      (FileNotFoundError)   a folder with PyTorch weights and no ONNX
 │   ├── CorruptArtifactError  (ValueError)          a file is missing bytes, or is not what its name says
 │   ├── UnsupportedFormatError (ValueError)         written by a newer Headway
-│   └── UnsafeArtifactError   (ValueError)          external data outside the folder, code, pickles
+│   ├── UnsafeArtifactError   (ValueError)          external data outside the folder, code, pickles
+│   └── HubError              (ConnectionError)     the hub cannot be reached, or refuses an upload
 ├── TaskError                 (ValueError)          an unknown task, or an artifact made for another head
 ├── InputError                (ValueError)          a value the caller passed cannot be used
 │   ├── InputTypeError        (TypeError)           … because it has the wrong type
@@ -52,6 +53,10 @@ class UnsupportedFormatError(ArtifactError, ValueError):
 
 class UnsafeArtifactError(ArtifactError, ValueError):
     """The artifact would read outside its folder, or run code or pickles."""
+
+
+class HubError(ArtifactError, ConnectionError):
+    """The hub cannot be reached, or refuses an upload."""
 
 
 class TaskError(HeadwayError, ValueError):

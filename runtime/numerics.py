@@ -1,9 +1,11 @@
-"""Numerics of the heads, in numpy: stable, vectorised, float32 in and out."""
+"""Numerics of the heads, in numpy: stable, vectorised, the dtype that came in (float32 for float16)."""
 
 from __future__ import annotations
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+
+from .errors import InputError, InputTypeError
 
 FloatArray = NDArray[np.floating]
 
@@ -11,12 +13,18 @@ FloatArray = NDArray[np.floating]
 def softmax(logits: ArrayLike, axis: int = -1) -> FloatArray:
     """Softmax over ``axis``, with the maximum subtracted first so that no exponential overflows.
 
+    Args:
+        logits: any shape, numbers.
+        axis: the axis whose values add up to one.
+
     >>> softmax([1000.0, 1000.0]).tolist()
     [0.5, 0.5]
     """
     scores = _as_float(logits)
-    exponentials = np.exp(scores - scores.max(axis=axis, keepdims=True))
-    return exponentials / exponentials.sum(axis=axis, keepdims=True)
+    exponentials: FloatArray = np.exp(scores - _maximum(scores, axis))
+    total = exponentials.sum(axis=axis, keepdims=True)
+    probabilities: FloatArray = exponentials / total
+    return probabilities
 
 
 def log_softmax(logits: ArrayLike, axis: int = -1) -> FloatArray:
@@ -26,8 +34,9 @@ def log_softmax(logits: ArrayLike, axis: int = -1) -> FloatArray:
     [0.0, -1000.0]
     """
     scores = _as_float(logits)
-    shifted = scores - scores.max(axis=axis, keepdims=True)
-    return shifted - np.log(np.exp(shifted).sum(axis=axis, keepdims=True))
+    shifted = scores - _maximum(scores, axis)
+    logarithms: FloatArray = shifted - np.log(np.exp(shifted).sum(axis=axis, keepdims=True))
+    return logarithms
 
 
 def sigmoid(logits: ArrayLike) -> FloatArray:
@@ -38,7 +47,8 @@ def sigmoid(logits: ArrayLike) -> FloatArray:
     """
     scores = _as_float(logits)
     decay = np.exp(-np.abs(scores))
-    return np.where(scores >= 0, 1.0, decay) / (1.0 + decay)
+    probabilities: FloatArray = np.where(scores >= 0, 1.0, decay) / (1.0 + decay)
+    return probabilities
 
 
 def mean_pool(hidden_states: ArrayLike, attention_mask: ArrayLike) -> FloatArray:
@@ -51,29 +61,53 @@ def mean_pool(hidden_states: ArrayLike, attention_mask: ArrayLike) -> FloatArray
     Returns:
         (batch, hidden) float.
 
+    Raises:
+        InputError: the shapes do not belong together.
+
     >>> mean_pool([[[1.0], [3.0], [9.0]]], [[1, 1, 0]]).tolist()
     [[2.0]]
     """
     states = _as_float(hidden_states)
     mask = np.asarray(attention_mask, dtype=states.dtype)
+    if states.ndim != 3 or mask.shape != states.shape[:2]:
+        raise InputError(
+            f"hidden_states has shape {states.shape} and attention_mask {mask.shape}; "
+            "(batch, sequence, hidden) and (batch, sequence) are needed."
+        )
     counts = np.maximum(mask.sum(axis=1, keepdims=True), 1)
     # A matrix product per row: one pass over the states, no masked copy of them.
-    return np.matmul(mask[:, None, :], states)[:, 0, :] / counts
+    means: FloatArray = np.matmul(mask[:, None, :], states)[:, 0, :] / counts
+    return means
 
 
 def normalize(vectors: ArrayLike) -> FloatArray:
     """Vectors scaled to Euclidean length one; a zero vector stays zero.
+
+    Args:
+        vectors: (…, hidden) numbers.
 
     >>> normalize([[3.0, 4.0], [0.0, 0.0]]).tolist()
     [[0.6, 0.8], [0.0, 0.0]]
     """
     array = _as_float(vectors)
     lengths = np.linalg.norm(array, axis=-1, keepdims=True)
-    return array / np.maximum(lengths, np.finfo(array.dtype).tiny)
+    scaled: FloatArray = array / np.maximum(lengths, np.finfo(array.dtype).tiny)
+    return scaled
+
+
+def _maximum(scores: FloatArray, axis: int) -> FloatArray:
+    # With an initial value, so that an empty axis has a maximum too.
+    maximum: FloatArray = np.max(scores, axis=axis, keepdims=True, initial=-np.inf)
+    return maximum
 
 
 def _as_float(values: ArrayLike) -> FloatArray:
-    array = np.asarray(values)
-    if not np.issubdtype(array.dtype, np.floating):
+    try:
+        array = np.asarray(values)
+    except (TypeError, ValueError) as error:
+        raise InputTypeError(f"An array of numbers is needed, and this is none: {error}.") from error
+    if array.dtype.kind not in "biuf":
+        raise InputTypeError(f"An array of numbers is needed; this one has dtype {array.dtype}.")
+    if array.dtype.kind != "f":
         return array.astype(np.float64)
     return array.astype(np.float32) if array.dtype == np.float16 else array

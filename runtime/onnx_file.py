@@ -1,9 +1,8 @@
 """What a load must know of an ONNX file before ONNX Runtime reads it: external data, and whether it is whole.
 
 The runtime does not depend on the onnx package, so this walks the protobuf wire format: only lengths and the few
-fields that name external files are read, weights are skipped, and the file is memory-mapped.
-Field numbers: onnx.proto3 (ModelProto.graph 7, GraphProto.node 1 and initializer 5, NodeProto.attribute 5,
-AttributeProto.t 5, g 6, tensors 10 and graphs 11, TensorProto.external_data 13, StringStringEntryProto.key 1, value 2).
+fields that can lead to a tensor's external data are read, weights are skipped, and the file is memory-mapped.
+Field numbers are those of onnx.proto3; wire format: https://protobuf.dev/programming-guides/encoding.
 """
 
 from __future__ import annotations
@@ -14,17 +13,28 @@ from pathlib import Path
 from typing import Any
 
 from .errors import ArtifactNotFoundError, CorruptArtifactError, UnsafeArtifactError
+from .safe_paths import is_regular_file, require_inside, require_relative
 
 _LENGTH_DELIMITED = 2
 _FIXED_SIZES = {1: 8, 5: 4}
 
+# Message → the fields through which a TensorProto can be reached, by number.
 _Schema = Mapping[int, Any]
 _TENSOR: _Schema = {13: "external_data"}
-_ATTRIBUTE: dict[int, Any] = {5: _TENSOR, 10: _TENSOR}
+_SPARSE_TENSOR: _Schema = {1: _TENSOR, 2: _TENSOR}
+_ATTRIBUTE: dict[int, Any] = {5: _TENSOR, 10: _TENSOR, 22: _SPARSE_TENSOR, 23: _SPARSE_TENSOR}
 _NODE: _Schema = {5: _ATTRIBUTE}
-_GRAPH: _Schema = {1: _NODE, 5: _TENSOR}
+_GRAPH: _Schema = {1: _NODE, 5: _TENSOR, 15: _SPARSE_TENSOR}
 _ATTRIBUTE.update({6: _GRAPH, 11: _GRAPH})
-_MODEL: _Schema = {7: _GRAPH}
+_TRAINING: _Schema = {1: _GRAPH, 2: _GRAPH}
+_FUNCTION: _Schema = {7: _NODE, 11: _ATTRIBUTE}
+_MODEL_GRAPH_FIELD = 7
+_MODEL: _Schema = {_MODEL_GRAPH_FIELD: _GRAPH, 20: _TRAINING, 25: _FUNCTION}
+
+# ONNX Runtime reads such a location as an address in its own memory.
+_MEMORY_ADDRESS_MARK = "_ORT_MEM_ADDR_"
+_SMALL_MESSAGE_BYTES = 1 << 16
+_LFS_POINTER_START = b"version https://git-lfs"
 
 
 def check_onnx_file(path: Path, folder: Path) -> list[Path]:
@@ -38,33 +48,40 @@ def check_onnx_file(path: Path, folder: Path) -> list[Path]:
         ArtifactNotFoundError: an external data file is missing.
         UnsafeArtifactError: an external data location leaves the folder.
     """
-    if path.stat().st_size == 0:
-        raise CorruptArtifactError(f"{path} is empty. Copy or export it again.")
-    with path.open("rb") as stream, mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as buffer:
-        try:
-            locations = set(_external_locations(buffer, 0, len(buffer), _MODEL))
-        except (IndexError, UnicodeDecodeError, RecursionError) as error:
-            raise CorruptArtifactError(f"{path} is truncated or not an ONNX file. Copy or export it again.") from error
+    if not is_regular_file(path):
+        raise ArtifactNotFoundError(f"{path} is missing, or is no file. Copy or export it again.")
+    try:
+        locations = _read_locations(path)
+    except OSError as error:
+        raise CorruptArtifactError(f"{path} cannot be read: {error.strerror}. Check its permissions.") from error
+    except (IndexError, UnicodeDecodeError, RecursionError) as error:
+        raise CorruptArtifactError(
+            f"{path} is truncated or not an ONNX file ({error}). Copy or export it again."
+        ) from error
     return [_safe_data_path(path, location, folder) for location in sorted(locations)]
 
 
+def _read_locations(path: Path) -> set[str]:
+    if path.stat().st_size == 0:
+        raise IndexError("it is empty")
+    with path.open("rb") as stream, mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as buffer:
+        if buffer[: len(_LFS_POINTER_START)] == _LFS_POINTER_START:
+            raise IndexError("it is a Git LFS pointer: run `git lfs pull`")
+        if not any(number == _MODEL_GRAPH_FIELD for number, *_ in _fields(buffer, 0, len(buffer))):
+            raise IndexError("it holds no graph")
+        return set(_external_locations(buffer, 0, len(buffer), _MODEL))
+
+
 def _safe_data_path(model: Path, location: str, folder: Path) -> Path:
-    data = model.parent / location
-    if Path(location).is_absolute() or ".." in Path(location).parts or not _stays_inside(data, folder):
+    if _MEMORY_ADDRESS_MARK in location:
         raise UnsafeArtifactError(
-            f"{model} reads its weights from {location!r}, outside {folder}. Only files inside the artifact are read."
+            f"{model} reads its weights from {location!r}, an address in memory; that is refused."
         )
-    if not data.is_file():
+    data = model.parent / require_relative(location, str(model))
+    require_inside(data, folder, str(model))
+    if not is_regular_file(data):
         raise ArtifactNotFoundError(f"{model} needs its weights in {data}, which is missing. Copy or export it again.")
     return data
-
-
-def _stays_inside(data: Path, folder: Path) -> bool:
-    target = data.resolve()
-    allowed = [folder.resolve()]
-    # The hub cache links snapshots/<revision>/<file> to blobs/<hash> of the same repository.
-    allowed += [parent.parent / "blobs" for parent in folder.absolute().parents if parent.name == "snapshots"]
-    return any(target.is_relative_to(root.resolve()) for root in allowed)
 
 
 def _external_locations(buffer: mmap.mmap, start: int, end: int, schema: _Schema) -> Iterator[str]:
@@ -72,12 +89,21 @@ def _external_locations(buffer: mmap.mmap, start: int, end: int, schema: _Schema
         child = schema.get(number)
         if child is None or wire_type != _LENGTH_DELIMITED:
             continue
+        # A search through a small message is many times faster than a walk; large ones are mostly weights.
+        if stop - begin < _SMALL_MESSAGE_BYTES and buffer.find(b"location", begin, stop) < 0:
+            continue
         if child == "external_data":
-            entry = {number: buffer[a:b] for number, _, a, b in _fields(buffer, begin, stop)}
-            if entry.get(1) == b"location":
-                yield entry[2].decode("utf-8")
+            yield from _location(buffer, begin, stop)
         else:
             yield from _external_locations(buffer, begin, stop, child)
+
+
+def _location(buffer: mmap.mmap, start: int, end: int) -> Iterator[str]:
+    """Value of a StringStringEntryProto (key 1, value 2) whose key is ``location``; the last of a field counts."""
+    fields = _fields(buffer, start, end)
+    entry = {number: buffer[begin:stop] for number, kind, begin, stop in fields if kind == _LENGTH_DELIMITED}
+    if entry.get(1) == b"location":
+        yield entry.get(2, b"").decode("utf-8")
 
 
 def _fields(buffer: mmap.mmap, position: int, end: int) -> Iterator[tuple[int, int, int, int]]:
@@ -85,29 +111,32 @@ def _fields(buffer: mmap.mmap, position: int, end: int) -> Iterator[tuple[int, i
     while position < end:
         tag, position = _varint(buffer, position)
         number, wire_type = tag >> 3, tag & 7
-        if wire_type == 0:
+        if wire_type == _LENGTH_DELIMITED:
+            length, position = _varint(buffer, position)
+            stop = position + length
+        elif wire_type == 0:
             _, stop = _varint(buffer, position)
         elif wire_type in _FIXED_SIZES:
             stop = position + _FIXED_SIZES[wire_type]
-        elif wire_type == _LENGTH_DELIMITED:
-            length, position = _varint(buffer, position)
-            stop = position + length
         else:
-            raise IndexError(f"wire type {wire_type}")
+            raise IndexError(f"wire type {wire_type} at byte {position}")
         if stop > end or number == 0:
-            raise IndexError("a field runs past the end of the file")
+            raise IndexError(f"the field at byte {position} runs past the end")
         yield number, wire_type, position, stop
         position = stop
 
 
 def _varint(buffer: mmap.mmap, position: int) -> tuple[int, int]:
-    value = shift = 0
-    while True:
+    byte = buffer[position]
+    position += 1
+    if byte < 0x80:
+        return byte, position
+    value, shift = byte & 0x7F, 7
+    while shift < 64:
         byte = buffer[position]
         position += 1
         value |= (byte & 0x7F) << shift
         if byte < 0x80:
             return value, position
         shift += 7
-        if shift > 63:
-            raise IndexError("a number longer than 64 bits")
+    raise IndexError(f"the number at byte {position} is longer than 64 bits")

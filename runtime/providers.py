@@ -1,9 +1,8 @@
-"""Devices to ONNX Runtime execution providers, and the threads this process may use."""
+"""Devices to ONNX Runtime execution providers, never falling back to another one in silence."""
 
 from __future__ import annotations
 
 import logging
-import math
 import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -36,24 +35,34 @@ def import_onnxruntime() -> Any:
     return onnxruntime
 
 
-def resolve_providers(device: str, providers: Sequence[Provider] | None = None) -> list[Provider]:
+def resolve_providers(device: str | int, providers: Sequence[Provider] | None = None) -> list[Provider]:
     """Execution providers for ``device``, in order of preference.
 
     Args:
-        device: ``"auto"``, ``"cpu"``, ``"cuda"``, ``"cuda:1"`` or ``"openvino"``.
+        device: ``"auto"``, ``"cpu"``, ``"cuda"``, ``"cuda:1"`` or ``"openvino"``; a number is a GPU's, -1 the CPU.
         providers: an explicit list in ONNX Runtime's form; it wins over ``device``.
 
     Raises:
-        OptionError: the device is unknown.
+        OptionError: the device is unknown, or the list is malformed.
         ProviderError: the device cannot be used; the message says what is missing. There is no silent fall back.
     """
     available = import_onnxruntime().get_available_providers()
     if providers is not None:
         return _explicit_providers(providers, available)
-    name, _, index = device.partition(":")
-    if name not in _DEVICES or (index and (name != "cuda" or not index.isdigit())):
-        raise OptionError(f"Unknown device {device!r}; allowed are auto, cpu, cuda, cuda:N and openvino.")
-    return _DEVICES[name](available, int(index or 0))
+    name, index = _parse_device(device)
+    return _DEVICES[name](available, index)
+
+
+def _parse_device(device: Any) -> tuple[str, int]:
+    if isinstance(device, int) and not isinstance(device, bool) and device >= -1:
+        return ("cpu", 0) if device < 0 else ("cuda", device)
+    name, colon, index = str(device).partition(":")
+    indexed = name == "cuda" and index.isascii() and index.isdigit()
+    if name not in _DEVICES or (colon and not indexed) or not isinstance(device, str):
+        raise OptionError(
+            f"Unknown device {device!r}; allowed are auto, cpu, cuda, cuda:N, openvino, and N for cuda:N."
+        )
+    return name, int(index or 0)
 
 
 def _cpu(available: Sequence[str], index: int) -> list[Provider]:
@@ -66,11 +75,16 @@ def _cuda(available: Sequence[str], index: int) -> list[Provider]:
             f"device='cuda' was asked for, but the installed onnxruntime has only {', '.join(available)}. "
             "Install headway[gpu] (onnxruntime-gpu) in place of headway[cpu]."
         )
+    _preload_cuda_libraries()
+    # Same-as-requested keeps the arena from doubling with every new shape.
+    return [(CUDA_PROVIDER, {"device_id": str(index), "arena_extend_strategy": "kSameAsRequested"}), CPU_PROVIDER]
+
+
+def _preload_cuda_libraries() -> None:
+    # CUDA and cuDNN from Python packages are not on the loader's path; ONNX Runtime 1.21 and later can find them.
     preload = getattr(import_onnxruntime(), "preload_dlls", None)
     if preload is not None:
         preload()
-    # Same-as-requested keeps the arena from doubling with every new shape.
-    return [(CUDA_PROVIDER, {"device_id": str(index), "arena_extend_strategy": "kSameAsRequested"}), CPU_PROVIDER]
 
 
 def _openvino(available: Sequence[str], index: int) -> list[Provider]:
@@ -86,7 +100,8 @@ def _auto(available: Sequence[str], index: int) -> list[Provider]:
     if CUDA_PROVIDER in available and _nvidia_driver_present():
         logger.info("device='auto' chose cuda: the CUDA provider and an NVIDIA driver are there")
         return _cuda(available, index)
-    logger.info("device='auto' chose cpu")
+    reason = "no NVIDIA driver" if CUDA_PROVIDER in available else "this onnxruntime has no CUDA provider"
+    logger.info("device='auto' chose cpu: %s", reason)
     return [CPU_PROVIDER]
 
 
@@ -99,11 +114,31 @@ _DEVICES: Mapping[str, Callable[[Sequence[str], int], list[Provider]]] = {
 
 
 def _explicit_providers(providers: Sequence[Provider], available: Sequence[str]) -> list[Provider]:
-    names = [provider if isinstance(provider, str) else provider[0] for provider in providers]
-    missing = [name for name in names if name not in available]
-    if missing or not names:
-        raise ProviderError(f"Providers {missing or names} are not available; this onnxruntime has {available}.")
+    if isinstance(providers, str) or not providers or not all(_is_provider(provider) for provider in providers):
+        raise OptionError(
+            f"providers is {providers!r}; a list of names or (name, options) pairs is needed, "
+            f"with names from {', '.join(available)}."
+        )
+    missing = [name for name in map(provider_name, providers) if name not in available]
+    if missing:
+        raise ProviderError(
+            f"Providers {', '.join(missing)} are not in the installed onnxruntime, which has {', '.join(available)}. "
+            "Install the extra that brings them: headway[gpu] or headway[openvino]."
+        )
+    if CUDA_PROVIDER in map(provider_name, providers):
+        _preload_cuda_libraries()
     return list(providers)
+
+
+def _is_provider(provider: Any) -> bool:
+    if isinstance(provider, tuple):
+        return len(provider) == 2 and isinstance(provider[0], str) and isinstance(provider[1], dict)
+    return isinstance(provider, str)
+
+
+def provider_name(provider: Provider) -> str:
+    """Name of a provider given with or without options."""
+    return provider if isinstance(provider, str) else provider[0]
 
 
 def require_provider(asked: Sequence[Provider], active: Sequence[str]) -> None:
@@ -114,7 +149,7 @@ def require_provider(asked: Sequence[Provider], active: Sequence[str]) -> None:
     Raises:
         ProviderError: the provider was dropped.
     """
-    first = asked[0] if isinstance(asked[0], str) else asked[0][0]
+    first = provider_name(asked[0])
     if first not in active:
         raise ProviderError(
             f"{first} was asked for and could not be loaded; ONNX Runtime would have run on {', '.join(active)}. "
@@ -124,24 +159,3 @@ def require_provider(asked: Sequence[Provider], active: Sequence[str]) -> None:
 
 def _nvidia_driver_present() -> bool:
     return Path("/proc/driver/nvidia/version").exists() or Path("/dev/nvidiactl").exists()
-
-
-def usable_cpu_count() -> int:
-    """CPUs this process may really use: its affinity, cut to the cgroup's quota, never below one."""
-    affinity = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
-    quota = _cgroup_cpu_quota(Path("/sys/fs/cgroup"))
-    return max(1, min(affinity, math.ceil(quota))) if quota is not None else max(1, affinity)
-
-
-def _cgroup_cpu_quota(root: Path) -> float | None:
-    """CPUs allowed by cgroup v2 (cpu.max) or v1 (cpu.cfs_quota_us), or None where there is no limit."""
-    try:
-        version2 = root / "cpu.max"
-        if version2.is_file():
-            quota, period = version2.read_text(encoding="ascii").split()[:2]
-            return None if quota == "max" else int(quota) / int(period)
-        quota_us = int((root / "cpu" / "cpu.cfs_quota_us").read_text(encoding="ascii"))
-        period_us = int((root / "cpu" / "cpu.cfs_period_us").read_text(encoding="ascii"))
-        return quota_us / period_us if quota_us > 0 else None
-    except (OSError, ValueError):
-        return None

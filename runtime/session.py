@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,11 +12,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .artifact import TensorSpec
-from .errors import CorruptArtifactError, InputError, InputTypeError, OptionError
+from .errors import CorruptArtifactError, InputError, OptionError, ProviderError
 from .onnx_file import check_onnx_file
-from .providers import Provider, import_onnxruntime, require_provider, resolve_providers, usable_cpu_count
+from .providers import (
+    CPU_PROVIDER,
+    Provider,
+    import_onnxruntime,
+    provider_name,
+    require_provider,
+    resolve_providers,
+)
+from .threads import usable_cpu_count
+
+logger = logging.getLogger("headway")
 
 Array = NDArray[Any]
+
+MAX_THREADS = 1024
 
 _DTYPES: Mapping[str, str] = {
     "tensor(float)": "float32",
@@ -24,7 +37,11 @@ _DTYPES: Mapping[str, str] = {
     "tensor(double)": "float64",
     "tensor(int64)": "int64",
     "tensor(int32)": "int32",
+    "tensor(int16)": "int16",
     "tensor(int8)": "int8",
+    "tensor(uint64)": "uint64",
+    "tensor(uint32)": "uint32",
+    "tensor(uint16)": "uint16",
     "tensor(uint8)": "uint8",
     "tensor(bool)": "bool",
     "tensor(string)": "str",
@@ -36,20 +53,20 @@ class SessionOptions:
     """How a session runs.
 
     Args:
-        device: ``"auto"``, ``"cpu"``, ``"cuda"``, ``"cuda:1"`` or ``"openvino"``.
+        device: ``"auto"``, ``"cpu"``, ``"cuda"``, ``"cuda:1"`` or ``"openvino"``; a number is a GPU's, -1 the CPU.
         providers: an explicit provider list in ONNX Runtime's form; it wins over ``device``.
         num_threads: threads within an operator; None takes the CPUs this process may use.
         config: further ONNX Runtime session configuration entries, name → value.
     """
 
-    device: str = "auto"
+    device: str | int = "auto"
     providers: Sequence[Provider] | None = None
     num_threads: int | None = None
     config: Mapping[str, str] | None = None
 
 
 class Session:
-    """An ONNX graph that can be run with numpy arrays.
+    """An ONNX graph that can be run with numpy arrays, by several threads at once.
 
     Args:
         path: the ONNX file.
@@ -58,6 +75,7 @@ class Session:
 
     Raises:
         CorruptArtifactError, UnsafeArtifactError, ArtifactNotFoundError: the file cannot be used.
+        OptionError: an option is out of range.
         ProviderError: the device cannot be used.
     """
 
@@ -66,7 +84,7 @@ class Session:
         self.path = path
         check_onnx_file(path, folder or path.parent)
         providers = resolve_providers(options.device, options.providers)
-        self.ort_session = _open(path, _ort_options(options), providers)
+        self.ort_session = _open(path, options, providers)
         require_provider(providers, self.ort_session.get_providers())
         self.inputs = tuple(_spec(value) for value in self.ort_session.get_inputs())
         self.outputs = tuple(_spec(value) for value in self.ort_session.get_outputs())
@@ -82,94 +100,85 @@ class Session:
         """Name of the execution provider that runs the graph."""
         return str(self.ort_session.get_providers()[0])
 
-    def run(self, feeds: Mapping[str, Array]) -> list[Array]:
+    @property
+    def opset(self) -> int | None:
+        """Version of the ONNX operator set, where the session says it."""
+        imports = getattr(self.ort_session.get_modelmeta(), "opset_imports", {})
+        return imports.get("") or imports.get("ai.onnx")
+
+    def run(self, feeds: Mapping[str, Array], output_names: Sequence[str] | None = None) -> list[Array]:
         """Run the graph on arrays that already have its dtypes and ranks.
+
+        Args:
+            feeds: an array for each input.
+            output_names: the outputs wanted, in this order; None takes all.
 
         Raises:
             InputError: ONNX Runtime refused the values, such as ids outside the vocabulary.
         """
         try:
-            results: list[Array] = self.ort_session.run(self._output_list, feeds)
+            results: list[Array] = self.ort_session.run(output_names or self._output_list, feeds)
         except Exception as error:
             raise _run_error(error, feeds) from error
         return results
 
 
-def conform(spec: TensorSpec, value: Any) -> Array:
-    """The value as an array of the dtype and rank that an input declares.
-
-    Integers widen and narrow to the declared integer type, floats to the declared float type; nothing else converts.
-
-    Raises:
-        InputTypeError: the value has another kind of dtype, or is ragged.
-        InputError: the value has another rank, or a fixed axis has another size.
-    """
-    array = _as_array(spec, value)
-    if array.ndim != spec.rank:
-        raise InputError(f"{spec.name} has shape {array.shape}; {_shape_text(spec)} is needed ({spec.rank} axes).")
-    for axis, (size, declared) in enumerate(zip(array.shape, spec.shape, strict=True)):
-        if isinstance(declared, int) and size != declared:
-            raise InputError(f"{spec.name} has {size} on axis {axis}; the model takes {declared}.")
-    return array
-
-
-def _as_array(spec: TensorSpec, value: Any) -> Array:
-    if value is None:
-        raise InputTypeError(f"{spec.name} is None; an array of {_shape_text(spec)} {spec.dtype} is needed.")
-    try:
-        array = np.asarray(value)
-    except (ValueError, TypeError) as error:
-        raise InputTypeError(f"{spec.name} is ragged or no array ({error}). Tokenize with padding=True.") from error
-    if array.dtype == spec.dtype:
-        return array
-    wanted = np.dtype(spec.dtype)
-    if array.size and not np.can_cast(array.dtype, wanted, casting="same_kind") and not _both_integers(array, wanted):
-        raise InputTypeError(f"{spec.name} has dtype {array.dtype}; the model takes {spec.dtype}.")
-    return array.astype(wanted)
-
-
-def _both_integers(array: Array, wanted: np.dtype[Any]) -> bool:
-    integers = (np.integer, np.bool_)
-    return any(np.issubdtype(array.dtype, kind) for kind in integers) and any(
-        np.issubdtype(wanted, kind) for kind in integers
-    )
-
-
-def _shape_text(spec: TensorSpec) -> str:
-    return f"({', '.join(str(axis) for axis in spec.shape)})"
-
-
 def _spec(value: Any) -> TensorSpec:
-    shape = tuple(axis if isinstance(axis, int) else str(axis or f"axis_{i}") for i, axis in enumerate(value.shape))
+    axes = value.shape or ()
+    shape = tuple(axis if isinstance(axis, int) else str(axis or f"axis_{i}") for i, axis in enumerate(axes))
     return TensorSpec(value.name, _DTYPES.get(value.type, value.type), shape)
 
 
 def _ort_options(options: SessionOptions) -> Any:
-    if options.num_threads is not None and (not isinstance(options.num_threads, int) or options.num_threads < 1):
-        raise OptionError(f"num_threads is {options.num_threads!r}; it must be a whole number of at least 1, or None.")
+    threads = options.num_threads
+    is_count = isinstance(threads, (int, np.integer)) and not isinstance(threads, bool)
+    if threads is not None and not (is_count and 1 <= threads <= MAX_THREADS):
+        raise OptionError(
+            f"num_threads is {threads!r}; it must be a whole number from 1 to {MAX_THREADS}, or None for the CPUs "
+            "this process may use."
+        )
     ort_options = import_onnxruntime().SessionOptions()
-    ort_options.intra_op_num_threads = options.num_threads or usable_cpu_count()
+    ort_options.intra_op_num_threads = int(threads) if threads else usable_cpu_count()
     ort_options.inter_op_num_threads = 1
     ort_options.log_severity_level = 3
     for name, value in (options.config or {}).items():
-        ort_options.add_session_config_entry(name, value)
+        ort_options.add_session_config_entry(str(name), str(value))
     return ort_options
 
 
-def _open(path: Path, ort_options: Any, providers: list[Provider]) -> Any:
+def _open(path: Path, options: SessionOptions, providers: list[Provider]) -> Any:
     onnxruntime = import_onnxruntime()
+    ort_options = _ort_options(options)
     try:
-        return onnxruntime.InferenceSession(str(path), ort_options, providers=providers)
+        # Without the fallback: it would print to stdout and run on the CPU.
+        return onnxruntime.InferenceSession(str(path), ort_options, providers=providers, enable_fallback=0)
     except Exception as error:
+        if provider_name(providers[0]) != CPU_PROVIDER and _loads_on_cpu(path, options):
+            raise ProviderError(
+                f"{provider_name(providers[0])} could not be started: {_first_line(error)} "
+                "The same file loads with device='cpu'; check the driver, the device number and free memory."
+            ) from error
         raise CorruptArtifactError(
             f"ONNX Runtime {onnxruntime.__version__} cannot load {path}: {_first_line(error)} "
             "Copy or export it again, or upgrade onnxruntime."
         ) from error
 
 
+def _loads_on_cpu(path: Path, options: SessionOptions) -> bool:
+    try:
+        import_onnxruntime().InferenceSession(str(path), _ort_options(options), providers=[CPU_PROVIDER])
+    except Exception as error:
+        logger.debug("%s does not load on the CPU either: %s", path, error)
+        return False
+    return True
+
+
 def _run_error(error: Exception, feeds: Mapping[str, Array]) -> InputError:
     shapes = ", ".join(f"{name} {array.dtype}{list(array.shape)}" for name, array in feeds.items())
-    return InputError(f"ONNX Runtime could not run the graph on {shapes}: {_first_line(error)}")
+    return InputError(
+        f"ONNX Runtime could not run the graph on {shapes}: {_first_line(error)} "
+        "Check the shapes, and that ids and masks come from this model's tokenizer."
+    )
 
 
 def _first_line(error: Exception) -> str:
