@@ -19,13 +19,14 @@ from .precision import require_dtypes
 from .progress import Stages
 from .report import ExportReport
 from .save import copy_companions, staged_folder, write_configs
+from .seq2seq import export_seq2seq
 from .tokenizer import save_tokenizer
 from .verify import FP32_TOLERANCE
 
 FamilyExporter = Callable[[Checkpoint, Path, float, Stages], Manifest]
 
 # Task.family → what traces, verifies and writes the graphs of such a model.
-FAMILIES: Mapping[str, FamilyExporter] = {"head": export_head, "decoder": export_decoder}
+FAMILIES: Mapping[str, FamilyExporter] = {"head": export_head, "decoder": export_decoder, "seq2seq": export_seq2seq}
 
 _PACKAGES = (
     "headway",

@@ -72,6 +72,13 @@ TASKS: Mapping[str, Task] = {
             "MODEL_FOR_NEXT_SENTENCE_PREDICTION_MAPPING_NAMES",
             ("logits",),
         ),
+        Task(
+            "text2text-generation",
+            "AutoModelForSeq2SeqLM",
+            "MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING_NAMES",
+            ("logits",),
+            family="seq2seq",
+        ),
         Task("fill-mask", "AutoModelForMaskedLM", "MODEL_FOR_MASKED_LM_MAPPING_NAMES", ("logits",)),
         Task(
             "text-generation",

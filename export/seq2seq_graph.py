@@ -1,0 +1,142 @@
+"""The traced graphs of an encoder-decoder cleaned up, named, and written with every weight stored once."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+import onnx_ir
+from onnx_ir.passes.common import RemoveUnusedNodesPass
+from onnxscript.optimizer import fold_constants
+
+from headway.runtime.artifact import Component, onnx_file_name
+
+from .fusions.base import FusionOutcome, apply_fusions
+from .fusions.linear import TransposedWeight
+from .fusions.reshape import ConstantReshape, FullSlice, Identity, InverseTransposes, SameShapeReshape, SameTypeCast
+from .fusions.tied import TiedProjection
+from .graph import finish_graph, operator_counts, tensor_specs
+from .operators import ONNX_OPSET
+from .seq2seq_spec import Seq2SeqSpec
+
+BATCH, ENCODER_BATCH = "batch_size", "encoder_batch_size"
+ENCODER_LENGTH, DECODER_LENGTH = "encoder_sequence_length", "decoder_sequence_length"
+PAST_LENGTH, PRESENT_LENGTH = "past_decoder_sequence_length", "total_decoder_sequence_length"
+
+# Constants up to this many elements are computed at export time; weights are never touched.
+_FOLDED_ELEMENTS = 1024
+# Smaller tensors stay in the graph, where shape inference reads them.
+_LEAST_EXTERNAL_BYTES = 1024
+# What memory mapping asks of offsets on every platform; small tensors are not worth the gap.
+_ALIGNMENT_BYTES = 1 << 16
+_LEAST_ALIGNED_BYTES = 1 << 20
+_SMALL_ALIGNMENT_BYTES = 64
+
+
+def simplify(graph: onnx_ir.Model) -> tuple[FusionOutcome, ...]:
+    """Drop what tracing left behind and let projections multiply by their weights directly; changes in place."""
+    RemoveUnusedNodesPass()(graph)
+    fold_constants(
+        graph, onnx_shape_inference=False, input_size_limit=_FOLDED_ELEMENTS, output_size_limit=_FOLDED_ELEMENTS
+    )
+    tidying = [Identity(), SameTypeCast(), FullSlice(), ConstantReshape(), InverseTransposes(), ConstantReshape()]
+    outcomes = apply_fusions(graph, [*tidying, SameShapeReshape(), TransposedWeight(), TiedProjection(), Identity()])
+    return tuple(outcome for outcome in outcomes if outcome.applied)
+
+
+def finish_encoder(graph: onnx_ir.Model, spec: Seq2SeqSpec, axes: tuple[str, ...]) -> onnx_ir.Model:
+    """Name the encoder's axes and outputs.
+
+    Args:
+        axes: names of the axes of each of its inputs.
+    """
+    return finish_graph(graph, dict.fromkeys(spec.encoder_inputs, axes), spec.encoder_outputs)
+
+
+def finish_decoder(graph: onnx_ir.Model, spec: Seq2SeqSpec) -> onnx_ir.Model:
+    """Name the decoder's axes and outputs.
+
+    Where the encoder's rows have an axis of their own, several decoder rows may share one of them.
+    """
+    ids, mask = (value.shape for value in graph.graph.inputs[:2])
+    encoder_batch = BATCH if str(ids[0]) == str(mask[0]) else ENCODER_BATCH  # type: ignore[index]
+    length = "" if isinstance(ids[1], int) else DECODER_LENGTH  # type: ignore[index]
+    fixed = {"input_ids": (BATCH, length), "encoder_attention_mask": (encoder_batch, ENCODER_LENGTH)}
+    states = {"decoder": (BATCH, "", PAST_LENGTH, ""), "encoder": (encoder_batch, "", ENCODER_LENGTH, "")}
+    axes = {name: fixed.get(name) or states[name.split(".")[2]] for name in spec.decoder_inputs}
+    finish_graph(graph, axes, spec.decoder_outputs)
+    for value in graph.graph.outputs[1:]:
+        batch, heads, _, head_dim = value.shape  # type: ignore[misc]
+        value.shape = onnx_ir.Shape([batch, heads, PRESENT_LENGTH, head_dim])
+    return graph
+
+
+def write_graphs(graphs: Mapping[str, onnx_ir.Model], folder: Path, dtype: str) -> list[Path]:
+    """Write graphs beside one file of weights that they share; a weight that several hold is stored once.
+
+    Args:
+        graphs: component → graph.
+        folder: the artifact.
+
+    Returns:
+        The files written, the weights last.
+    """
+    data = folder / f"{onnx_file_name('model', dtype)}_data"
+    data.parent.mkdir(parents=True, exist_ok=True)
+    files = []
+    with data.open("wb") as stream:
+        weights = _Weights(stream, data)
+        for component, graph in graphs.items():
+            weights.move_out(graph.graph.initializers.values())
+            files.append(folder / onnx_file_name(component, dtype))
+            onnx_ir.save(graph, files[-1])
+    return [*files, data]
+
+
+class _Weights:
+    """A file of weights that knows what it holds, by content."""
+
+    def __init__(self, stream: BinaryIO, path: Path) -> None:
+        self._stream = stream
+        self._path = path
+        self._offsets: dict[bytes, int] = {}
+
+    def move_out(self, values: Iterable[onnx_ir.Value]) -> None:
+        """Let initializers refer to this file."""
+        for value in values:
+            tensor = value.const_value
+            if tensor is None or tensor.nbytes < _LEAST_EXTERNAL_BYTES:
+                continue
+            value.const_value = onnx_ir.ExternalTensor(
+                self._path.name,
+                self._store(tensor),
+                tensor.nbytes,
+                tensor.dtype,
+                shape=tensor.shape,  # type: ignore[arg-type]
+                name=str(value.name),
+                base_dir=self._path.parent,
+            )
+
+    def _store(self, tensor: onnx_ir.TensorProtocol) -> int:
+        content = np.ascontiguousarray(tensor.numpy()).reshape(-1).view(np.uint8)
+        key = hashlib.sha256(content).digest()
+        if key not in self._offsets:
+            alignment = _ALIGNMENT_BYTES if content.nbytes >= _LEAST_ALIGNED_BYTES else _SMALL_ALIGNMENT_BYTES
+            self._stream.write(b"\0" * (-self._stream.tell() % alignment))
+            self._offsets[key] = self._stream.tell()
+            self._stream.write(content)
+        return self._offsets[key]
+
+
+def describe_component(graph: onnx_ir.Model, component: str, dtype: str) -> Component:
+    """What the manifest says about a graph."""
+    return Component(
+        file=onnx_file_name(component, dtype),
+        inputs=tensor_specs(graph.graph.inputs),
+        outputs=tensor_specs(graph.graph.outputs),
+        opset=ONNX_OPSET,
+        operators=operator_counts(graph),
+    )

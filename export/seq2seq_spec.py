@@ -1,0 +1,124 @@
+"""What the two graphs of an encoder-decoder exchange: layers, sizes and tensor names."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from transformers import PreTrainedModel
+from transformers.modeling_outputs import BaseModelOutput
+
+from headway.runtime.errors import ExportError
+
+from .seq2seq_cache import Pair, TracedCache
+
+
+@dataclass(frozen=True)
+class StateShape:
+    """Keys and values of one layer: number of heads, and size per head of each."""
+
+    heads: int
+    key_dim: int
+    value_dim: int
+
+
+@dataclass(frozen=True)
+class Seq2SeqSpec:
+    """Layers and sizes of an encoder-decoder.
+
+    Args:
+        encoder_inputs: names of the encoder's inputs, the main one first.
+        hidden_size: of the encoder's output.
+        decoder_states: self-attention layer (its index in transformers' cache) → its shape.
+        encoder_states: cross-attention layer → its shape.
+    """
+
+    encoder_inputs: tuple[str, ...]
+    hidden_size: int
+    decoder_states: Mapping[int, StateShape]
+    encoder_states: Mapping[int, StateShape]
+
+    @property
+    def encoder_outputs(self) -> list[str]:
+        """Names of the encoder graph's outputs."""
+        return ["last_hidden_state", *_names("present", self.encoder_states, "encoder")]
+
+    @property
+    def decoder_inputs(self) -> list[str]:
+        """Names of the decoder graph's inputs."""
+        past = _names("past_key_values", self.decoder_states, "decoder")
+        cross = _names("past_key_values", self.encoder_states, "encoder")
+        return ["input_ids", "encoder_attention_mask", *past, *cross]
+
+    @property
+    def decoder_outputs(self) -> list[str]:
+        """Names of the decoder graph's outputs."""
+        return ["logits", *_names("present", self.decoder_states, "decoder")]
+
+    def example_past(self, batch: int, length: int) -> list[torch.Tensor]:
+        """Random keys and values in turns, (batch, heads, length, head_dim) each."""
+        shapes = self.decoder_states.values()
+        return [torch.randn(batch, s.heads, length, dim) for s in shapes for dim in (s.key_dim, s.value_dim)]
+
+
+def describe(model: PreTrainedModel, encoder_inputs: Mapping[str, torch.Tensor]) -> Seq2SeqSpec:
+    """Find layers and sizes by running one decoder token through the model.
+
+    Args:
+        encoder_inputs: an example, the main input first.
+
+    Raises:
+        ExportError: the model keeps no cache of keys and values.
+    """
+    cache = TracedCache({}, {})
+    with torch.no_grad():
+        encoded = run_encoder(model, encoder_inputs)
+        first_token = torch.zeros(encoded.shape[0], 1, dtype=torch.long)
+        run_decoder(model, first_token, encoded, encoder_inputs.get("attention_mask"), cache)
+    if not cache.decoder_present or not cache.encoder_present:
+        raise ExportError(f"{type(model).__name__} keeps no keys and values in its cache, so it cannot be exported.")
+    return Seq2SeqSpec(
+        tuple(encoder_inputs), int(encoded.shape[-1]), _shapes(cache.decoder_present), _shapes(cache.encoder_present)
+    )
+
+
+def run_encoder(model: PreTrainedModel, inputs: Mapping[str, torch.Tensor]) -> torch.Tensor:
+    """Hidden states (batch, sequence, hidden) of the encoder."""
+    return model.get_encoder()(**inputs, return_dict=True).last_hidden_state
+
+
+def run_decoder(
+    model: PreTrainedModel,
+    input_ids: torch.Tensor,
+    encoded: torch.Tensor,
+    encoder_attention_mask: torch.Tensor | None,
+    cache: TracedCache,
+) -> torch.Tensor:
+    """Logits (batch, sequence, vocab) of the decoder; ``cache`` then holds what it kept."""
+    output = model(
+        encoder_outputs=_EncoderOutput(last_hidden_state=encoded),
+        attention_mask=encoder_attention_mask,
+        decoder_input_ids=input_ids,
+        past_key_values=cache,
+        use_cache=True,
+    )
+    return output.logits
+
+
+class _EncoderOutput(BaseModelOutput):
+    """An encoder's output as decoders read it; what only some encoders return reads as None."""
+
+    router_logits: Any = None
+    router_probs: Any = None
+
+
+def _shapes(states: Mapping[int, Pair]) -> dict[int, StateShape]:
+    return {
+        layer: StateShape(key.shape[1], key.shape[3], value.shape[3]) for layer, (key, value) in sorted(states.items())
+    }
+
+
+def _names(prefix: str, layers: Iterable[int], side: str) -> list[str]:
+    return [f"{prefix}.{layer}.{side}.{kind}" for layer in layers for kind in ("key", "value")]

@@ -1,0 +1,193 @@
+"""An encoder-decoder as two ONNX graphs: the encoder with cross-attention's keys and values, and the decoder."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import onnx_ir
+import torch
+from transformers import PreTrainedModel
+
+from headway.runtime.errors import ExportError
+
+from .attention import INTERFACE_NAME, CallCounter, additive_mask, attention_implementation
+from .conversion import convert_program
+from .decoder_attention import attend_through
+from .decoder_norms import norms_as_operators
+from .seq2seq_attention import CrossSharingAttention
+from .seq2seq_cache import TracedCache, pairs
+from .seq2seq_spec import Seq2SeqSpec, run_decoder, run_encoder
+from .trace import NotApplicableError, quiet, reason
+
+# Sizes to trace the decoder with: distinct, and none of them one, so that no axis is mistaken for another or baked in.
+_ROWS_PER_INPUT, _SEQUENCE, _PAST = 3, 4, 5
+_DYNAMIC = torch.export.Dim.DYNAMIC
+
+Tracer = Callable[[PreTrainedModel, Seq2SeqSpec, Mapping[str, torch.Tensor]], onnx_ir.Model]
+
+
+@dataclass(frozen=True)
+class Seq2SeqTrace:
+    """The two graphs, the path that gave them, and why earlier paths did not."""
+
+    encoder: onnx_ir.Model
+    decoder: onnx_ir.Model
+    path: str
+    refused: Mapping[str, str]
+
+
+class EncoderGraph(torch.nn.Module):
+    """The encoder as a function of its inputs: hidden states, then cross-attention's keys and values per layer."""
+
+    def __init__(self, model: PreTrainedModel, spec: Seq2SeqSpec) -> None:
+        super().__init__()
+        self.model = model
+        self.spec = spec
+
+    def forward(self, *inputs: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """(batch, sequence, hidden), and (batch, heads, sequence, head_dim) for each key and value."""
+        named = dict(zip(self.spec.encoder_inputs, inputs, strict=True))
+        encoded = run_encoder(self.model, named)
+        cache = TracedCache({}, {})
+        # One token through the decoder computes them; all else it computes is dead code, and dropped.
+        first_token = torch.zeros(encoded.shape[0], 1, dtype=torch.long)
+        run_decoder(self.model, first_token, encoded, named.get("attention_mask"), cache)
+        states = (cache.encoder_present[layer] for layer in self.spec.encoder_states)
+        return (encoded, *(tensor for pair in states for tensor in pair))
+
+
+class DecoderGraph(torch.nn.Module):
+    """The decoder as a function of new ids, past keys and values, and the encoder's."""
+
+    def __init__(self, model: PreTrainedModel, spec: Seq2SeqSpec, *, shares_rows: bool) -> None:
+        super().__init__()
+        self.model = model
+        self.spec = spec
+        self.shares_rows = shares_rows
+
+    def forward(
+        self,
+        input_ids: torch.Tensor,
+        encoder_attention_mask: torch.Tensor,
+        past: list[torch.Tensor],
+        cross: list[torch.Tensor],
+    ) -> tuple[torch.Tensor, ...]:
+        """Logits (batch, sequence, vocab), then each layer's key and value, past and new."""
+        cache = TracedCache(pairs(past, self.spec.decoder_states), pairs(cross, self.spec.encoder_states))
+        # Only its shape is looked at: what cross-attention reads of the encoder is in the cache.
+        encoded = cross[0].new_zeros(*encoder_attention_mask.shape, self.spec.hidden_size)
+        if not self.shares_rows:
+            logits = run_decoder(self.model, input_ids, encoded, encoder_attention_mask, cache)
+        else:
+            attention = CrossSharingAttention(cache)
+            with attend_through(self.model, attention, additive_mask):
+                logits = run_decoder(self.model, input_ids, encoded, encoder_attention_mask, cache)
+            if attention.num_calls < len(self.spec.decoder_states) + len(self.spec.encoder_states):
+                raise NotApplicableError("its decoder's attention does not go through the interface")
+        states = (cache.decoder_present[layer] for layer in self.spec.decoder_states)
+        return (logits, *(tensor for pair in states for tensor in pair))
+
+
+def trace_seq2seq(
+    model: PreTrainedModel, spec: Seq2SeqSpec, encoder_inputs: Mapping[str, torch.Tensor]
+) -> Seq2SeqTrace:
+    """Trace both graphs, each with the first path that works.
+
+    Args:
+        encoder_inputs: an example of the encoder's inputs; every axis of them is dynamic.
+
+    Raises:
+        ExportError: no path works; the message holds every reason.
+    """
+    refused: dict[str, str] = {}
+    graphs, paths = {}, {}
+    for side, tracers in _PATHS.items():
+        for path, tracer in tracers.items():
+            try:
+                with quiet(), torch.no_grad():
+                    graphs[side], paths[side] = tracer(model, spec, encoder_inputs), path
+                break
+            except Exception as error:
+                # Tracing runs the model's own code: whatever it raises, the next path gets its turn.
+                refused[f"{path} ({side})"] = reason(error)
+        else:
+            reasons = "; ".join(f"{path}: {why}" for path, why in refused.items())
+            raise ExportError(f"The {side} of {type(model).__name__} could not be traced. {reasons}")
+    same = paths["encoder"] == paths["decoder"]
+    path = paths["encoder"] if same else ", ".join(f"{path} ({side})" for side, path in paths.items())
+    return Seq2SeqTrace(graphs["encoder"], graphs["decoder"], path, refused)
+
+
+def _encoder_through_interface(
+    model: PreTrainedModel, spec: Seq2SeqSpec, encoder_inputs: Mapping[str, torch.Tensor]
+) -> onnx_ir.Model:
+    with attention_implementation(model, INTERFACE_NAME), CallCounter() as counter:
+        graph = _trace_encoder(model, spec, encoder_inputs)
+    if counter.calls == 0:
+        raise NotApplicableError("its attention does not go through the interface")
+    return graph
+
+
+def _trace_encoder(
+    model: PreTrainedModel, spec: Seq2SeqSpec, encoder_inputs: Mapping[str, torch.Tensor]
+) -> onnx_ir.Model:
+    inputs = dict(encoder_inputs)
+    shapes = (tuple(dict.fromkeys(range(tensor.dim()), _DYNAMIC) for tensor in inputs.values()),)
+    with norms_as_operators(model):
+        program = torch.export.export(
+            EncoderGraph(model, spec), tuple(inputs.values()), dynamic_shapes=shapes, strict=False
+        )
+        return convert_program(program, inputs, list(inputs), spec.encoder_outputs)
+
+
+def _trace_decoder(
+    model: PreTrainedModel,
+    spec: Seq2SeqSpec,
+    encoder_inputs: Mapping[str, torch.Tensor],
+    *,
+    shares_rows: bool,
+    sequence: int = _SEQUENCE,
+) -> onnx_ir.Model:
+    inputs = _decoder_example(model, spec, encoder_inputs, _ROWS_PER_INPUT if shares_rows else 1, sequence)
+    rows, seen = {0: _DYNAMIC}, {0: _DYNAMIC, 2: _DYNAMIC}
+    shapes = {
+        "input_ids": rows if sequence == 1 else {0: _DYNAMIC, 1: _DYNAMIC},
+        "encoder_attention_mask": {0: _DYNAMIC, 1: _DYNAMIC},
+        "past": [seen] * len(inputs["past"]),
+        "cross": [seen] * len(inputs["cross"]),
+    }
+    with norms_as_operators(model):
+        graph = DecoderGraph(model, spec, shares_rows=shares_rows)
+        program = torch.export.export(graph, (), inputs, dynamic_shapes=shapes, strict=False)
+        return convert_program(program, inputs, spec.decoder_inputs, spec.decoder_outputs)
+
+
+def _decoder_example(
+    model: PreTrainedModel,
+    spec: Seq2SeqSpec,
+    encoder_inputs: Mapping[str, torch.Tensor],
+    rows_per_input: int,
+    sequence: int,
+) -> dict[str, Any]:
+    _, *cross = EncoderGraph(model, spec)(*encoder_inputs.values())
+    encoder_batch, _, encoder_length, _ = cross[0].shape
+    mask = encoder_inputs.get("attention_mask", torch.ones(encoder_batch, encoder_length, dtype=torch.long))
+    batch = rows_per_input * encoder_batch
+    return {
+        "input_ids": torch.zeros(batch, sequence, dtype=torch.long),
+        "encoder_attention_mask": mask,
+        "past": spec.example_past(batch, _PAST),
+        "cross": cross,
+    }
+
+
+_PATHS: Mapping[str, Mapping[str, Tracer]] = {
+    "encoder": {"attention interface": _encoder_through_interface, "plain trace": _trace_encoder},
+    "decoder": {
+        "attention interface": lambda *args: _trace_decoder(*args, shares_rows=True),
+        "plain trace": lambda *args: _trace_decoder(*args, shares_rows=False),
+        "plain trace, one token per step": lambda *args: _trace_decoder(*args, shares_rows=False, sequence=1),
+    },
+}

@@ -1,0 +1,207 @@
+"""PyTorch and ONNX Runtime on the same inputs: encoder, decoder with and without past, shared rows, greedy tokens."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from transformers import PreTrainedModel
+
+from headway.runtime.session import Session, SessionOptions
+
+from .inputs import InputBuilder
+from .verify import CaseResult, Verification, cosine_similarity, judge, relative_error
+
+Array = NDArray[Any]
+Inputs = Mapping[str, torch.Tensor]
+
+GREEDY_TOKENS = 32
+# Lengths of the decoder calls of one case: the first token, single steps, then several on top of a past.
+_CALLS = (1, 1, 1, 4, 2)
+_ROWS_PER_INPUT = 3
+
+
+@dataclass(frozen=True)
+class Sessions:
+    """Both graphs opened, and how the decoder is called."""
+
+    encoder: Session
+    decoder: Session
+
+    @property
+    def takes_one_token(self) -> bool:
+        """Whether the decoder graph takes one token at a time."""
+        return self.decoder.inputs[0].shape[1] == 1
+
+    @property
+    def shares_rows(self) -> bool:
+        """Whether several decoder rows may continue from one encoder row."""
+        return self.decoder.inputs[0].shape[0] != self.decoder.inputs[1].shape[0]
+
+
+def verify_seq2seq(
+    model: PreTrainedModel, encoder_path: Path, decoder_path: Path, builder: InputBuilder, tolerance: float
+) -> Verification:
+    """Compare both graphs with the model.
+
+    Args:
+        builder: makes the encoder's inputs.
+
+    Raises:
+        VerificationError: a case differs by more than the tolerance, or greedy tokens differ.
+    """
+    options = SessionOptions(device="cpu")
+    sessions = Sessions(Session(encoder_path, options=options), Session(decoder_path, options=options))
+    results = [_compare(model, sessions, name, inputs) for name, inputs in encoder_cases(builder)]
+    ragged = builder.build([7, 12, 4], seed=21)
+    if sessions.shares_rows:
+        results.append(_compare(model, sessions, f"{_ROWS_PER_INPUT} decoder rows per input", ragged, _ROWS_PER_INPUT))
+    results.append(_compare_greedy(model, sessions, ragged))
+    return judge(results, tolerance)
+
+
+def encoder_cases(builder: InputBuilder) -> Iterator[tuple[str, Inputs]]:
+    """The cases of a head, and ragged ones padded on the left."""
+    yield from builder.verification_cases()
+    if "attention_mask" in builder.names:
+        for name, lengths in (("batch 3, padded on the left", [9, 3, 14]), ("batch 2, one token and five", [1, 5])):
+            yield name, {key: _padded_left(tensor, lengths) for key, tensor in builder.build(lengths, seed=9).items()}
+
+
+def _padded_left(tensor: torch.Tensor, lengths: list[int]) -> torch.Tensor:
+    return torch.stack([row.roll(max(lengths) - length) for row, length in zip(tensor, lengths, strict=True)])
+
+
+def _compare(
+    model: PreTrainedModel, sessions: Sessions, name: str, inputs: Inputs, rows_per_input: int = 1
+) -> CaseResult:
+    rows = _repeated(inputs, rows_per_input)
+    decoder_ids = _decoder_ids(model, len(next(iter(rows.values()))), sum(_CALLS))
+    try:
+        with torch.no_grad():
+            output = model(**rows, decoder_input_ids=decoder_ids, use_cache=False)
+    except (RuntimeError, IndexError, ValueError, AssertionError) as error:
+        # A shape that PyTorch cannot run is not the export's fault, but the report says so.
+        return CaseResult(name, None, None, f"PyTorch cannot run it: {_first_line(error)}")
+    try:
+        encoded = run_encoder(sessions, inputs)
+        logits = _run_in_calls(sessions, inputs, encoded, decoder_ids.numpy())
+    except ValueError as error:
+        return CaseResult(name, float("inf"), None, f"ONNX Runtime cannot run it: {_first_line(error)}")
+    return _compare_outputs(name, output, inputs, encoded, logits, rows_per_input)
+
+
+def _compare_outputs(
+    name: str, output: Any, inputs: Inputs, encoded: dict[str, Array], logits: Array, rows_per_input: int
+) -> CaseResult:
+    hidden = output.encoder_last_hidden_state[::rows_per_input].float().numpy()
+    actual = encoded["last_hidden_state"]
+    expected_logits = output.logits.float().numpy()
+    for reference, value in ((hidden, actual), (expected_logits, logits)):
+        if reference.shape != value.shape:
+            return CaseResult(name, float("inf"), None, f"shape {value.shape} instead of {reference.shape}")
+    kept = inputs["attention_mask"].numpy().astype(bool) if "attention_mask" in inputs else ...
+    both = ((hidden[kept], actual[kept]), (expected_logits, logits))
+    return CaseResult(name, max(relative_error(*pair) for pair in both), min(cosine_similarity(*pair) for pair in both))
+
+
+def run_encoder(sessions: Sessions, inputs: Inputs) -> dict[str, Array]:
+    """The encoder graph's outputs by name."""
+    results = sessions.encoder.run({name: tensor.numpy() for name, tensor in inputs.items()})
+    return dict(zip(sessions.encoder.output_names, results, strict=True))
+
+
+class DecoderRun:
+    """A decoder graph that remembers its past.
+
+    Args:
+        encoded: the encoder graph's outputs.
+        batch: number of decoder rows.
+    """
+
+    def __init__(self, sessions: Sessions, inputs: Inputs, encoded: Mapping[str, Array], batch: int) -> None:
+        self.session = sessions.decoder
+        self.one_by_one = sessions.takes_one_token
+        hidden = encoded["last_hidden_state"]
+        mask = inputs.get("attention_mask", torch.ones(hidden.shape[:2], dtype=torch.long))
+        self.feeds: dict[str, Array] = {"encoder_attention_mask": mask.numpy()}
+        for spec in self.session.inputs[2:]:
+            present = spec.name.replace("past_key_values", "present")
+            empty = np.zeros((batch, spec.shape[1], 0, spec.shape[3]), np.float32)  # type: ignore[arg-type]
+            self.feeds[spec.name] = encoded.get(present, empty)
+
+    def __call__(self, input_ids: Array) -> Array:
+        """Logits (batch, new tokens, vocab) of new tokens (batch, new tokens)."""
+        if self.one_by_one and input_ids.shape[1] > 1:
+            steps = [self(input_ids[:, step : step + 1]) for step in range(input_ids.shape[1])]
+            return np.concatenate(steps, axis=1)
+        logits, *present = self.session.run({**self.feeds, "input_ids": input_ids})
+        for name, value in zip(self.session.output_names[1:], present, strict=True):
+            self.feeds[name.replace("present", "past_key_values")] = value
+        return logits
+
+
+def _run_in_calls(sessions: Sessions, inputs: Inputs, encoded: Mapping[str, Array], decoder_ids: Array) -> Array:
+    decoder = DecoderRun(sessions, inputs, encoded, len(decoder_ids))
+    ends = np.cumsum(_CALLS)
+    calls = [decoder(decoder_ids[:, end - size : end]) for end, size in zip(ends, _CALLS, strict=True)]
+    return np.concatenate(calls, axis=1)
+
+
+def _compare_greedy(model: PreTrainedModel, sessions: Sessions, inputs: Inputs) -> CaseResult:
+    """Whether each greedy token of PyTorch is the graph's too, or as good to within the tolerance of float32."""
+    ids, expected = _greedy(model, inputs)
+    encoded = run_encoder(sessions, inputs)
+    decoder = DecoderRun(sessions, inputs, encoded, len(ids))
+    actual = np.concatenate([decoder(ids[:, step : step + 1]) for step in range(GREEDY_TOKENS)], axis=1)
+    name = f"{GREEDY_TOKENS} greedy tokens"
+    chosen = np.take_along_axis(expected, actual.argmax(-1)[..., None], axis=-1)[..., 0]
+    shortfall = float((expected.max(-1) - chosen).max() / np.abs(expected).max())
+    num_equal = int((actual.argmax(-1) == expected.argmax(-1)).all(axis=0).sum())
+    error = max(shortfall, relative_error(expected, actual))
+    return CaseResult(name, error, cosine_similarity(expected, actual), f"{num_equal} of {GREEDY_TOKENS} equal")
+
+
+def _greedy(model: PreTrainedModel, inputs: Inputs) -> tuple[Array, Array]:
+    """PyTorch's greedy tokens (batch, tokens), each the input of its step, and the logits (batch, tokens, vocab)."""
+    ids = torch.full((len(next(iter(inputs.values()))), 1), _start_token(model), dtype=torch.long)
+    with torch.no_grad():
+        encoded = model.get_encoder()(**inputs, return_dict=True)
+        for _ in range(GREEDY_TOKENS):
+            output = model(
+                encoder_outputs=encoded,
+                attention_mask=inputs.get("attention_mask"),
+                decoder_input_ids=ids,
+                use_cache=False,
+            )
+            ids = torch.cat([ids, output.logits[:, -1:].argmax(-1)], dim=1)
+    return ids[:, :-1].numpy(), output.logits.float().numpy()
+
+
+def _decoder_ids(model: PreTrainedModel, batch: int, length: int) -> torch.Tensor:
+    vocab_size = model.config.get_text_config(decoder=True).vocab_size
+    generator = torch.Generator().manual_seed(batch)
+    ids = torch.randint(min(vocab_size - 1, 3), vocab_size, (batch, length), generator=generator)
+    ids[:, 0] = _start_token(model)
+    return ids
+
+
+def _start_token(model: PreTrainedModel) -> int:
+    configs = (model.generation_config, model.config, model.config.get_text_config(decoder=True))
+    names = ("decoder_start_token_id", "bos_token_id", "pad_token_id")
+    found = (getattr(config, name, None) for name in names for config in configs if config is not None)
+    start = next((token for token in found if token is not None), 0)
+    return int(start[0] if isinstance(start, list) else start)
+
+
+def _repeated(inputs: Inputs, times: int) -> dict[str, torch.Tensor]:
+    return {name: tensor.repeat_interleave(times, dim=0) for name, tensor in inputs.items()}
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
