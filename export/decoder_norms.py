@@ -66,11 +66,13 @@ def _replace_forward(module: torch.nn.Module, kind: str, epsilon: float) -> None
     _, operator, effective = _KINDS[kind]
     weight = module.weight
     scale = effective(weight.detach())
-    if scale is not weight.detach() and scale.data_ptr() != weight.data_ptr():
+    if scale.data_ptr() != weight.data_ptr():
         module.register_buffer(_BUFFER, scale, persistent=False)
 
     def forward(hidden_states: torch.Tensor) -> torch.Tensor:
-        return operator(hidden_states, module._buffers.get(_BUFFER, weight), epsilon)
+        # Read from the module, where tracing has put a stand-in.
+        buffer = module._buffers.get(_BUFFER)
+        return operator(hidden_states, module.weight if buffer is None else buffer, epsilon)
 
     module.forward = forward
 

@@ -23,6 +23,7 @@ from .operators import rotary_embedding
 
 _APPLY = "apply_rotary_pos_emb"
 _NUM_PROBED_POSITIONS = 7
+_BUFFER_PREFIX = "rotary_table"
 
 Angles = tuple[torch.Tensor, torch.Tensor]
 
@@ -39,6 +40,11 @@ class RotaryTables:
     sin: torch.Tensor
     interleaved: bool
     switch_position: int = 0
+    layer_type: str = ""
+
+    def buffer_name(self, kind: str) -> str:
+        """Name under which the module keeps ``cos`` or ``sin``."""
+        return "_".join(filter(None, (_BUFFER_PREFIX, self.layer_type, kind)))
 
 
 @contextmanager
@@ -127,22 +133,15 @@ class _TracedRotary:
         return apply
 
 
-_BUFFER_PREFIX = "rotary_table_"
-
-
 def _register_tables(module: torch.nn.Module, tables: RotaryTables) -> None:
     for kind in ("cos", "sin"):
-        module.register_buffer(_buffer_name(tables, kind), getattr(tables, kind), persistent=False)
-
-
-def _buffer_name(tables: RotaryTables, kind: str) -> str:
-    return f"{_BUFFER_PREFIX}{kind}_{id(tables)}"
+        module.register_buffer(tables.buffer_name(kind), getattr(tables, kind), persistent=False)
 
 
 def _rotate(
     states: torch.Tensor, position_ids: torch.Tensor, module: torch.nn.Module, tables: RotaryTables
 ) -> torch.Tensor:
-    cos, sin = (module._buffers[_buffer_name(tables, kind)] for kind in ("cos", "sin"))
+    cos, sin = (module._buffers[tables.buffer_name(kind)] for kind in ("cos", "sin"))
     if tables.switch_position:
         past_switch = position_ids.max() >= tables.switch_position
         position_ids = torch.where(past_switch, position_ids + tables.switch_position, position_ids)
@@ -176,7 +175,8 @@ def _find_tables(
     # Angles stand twice in a row of cos, side by side or one after the other, or once.
     layouts = (slice(0, rotary_dim // 2), slice(0, None, 2), slice(None))
     for interleaved, columns in product((False, True), layouts):
-        tables = RotaryTables(cos[:, columns].contiguous(), sin[:, columns].contiguous(), interleaved, switch_position)
+        halves = (cos[:, columns].contiguous(), sin[:, columns].contiguous())
+        tables = RotaryTables(*halves, interleaved, switch_position, "".join(arguments))
         if applies and all(_agrees(apply, tables, cos[samples], sin[samples]) for apply in applies):
             return tables
     return None

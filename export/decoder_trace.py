@@ -122,7 +122,19 @@ def trace_decoder(model: PreTrainedModel, max_positions: int) -> TracedDecoder:
             DecoderGraph(model, layers), (), inputs, dynamic_shapes=_dynamic_shapes(len(layers)), strict=False
         )
         graph = convert_program(program, inputs, _input_names(len(layers)), _output_names(len(layers)))
+    _name_weights_like_the_model(graph)
     return TracedDecoder(graph, layers)
+
+
+def _name_weights_like_the_model(graph: onnx_ir.Model) -> None:
+    """Take the wrapper's own attribute off the names of weights."""
+    initializers = graph.graph.initializers
+    for name in list(initializers):
+        bare = name.removeprefix("model.")
+        if bare not in initializers:
+            value = initializers.pop(name)
+            value.name = bare
+            initializers[bare] = value
 
 
 def _example_inputs(layers: tuple[LayerSpec, ...]) -> dict[str, torch.Tensor | list[torch.Tensor]]:

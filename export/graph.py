@@ -12,6 +12,8 @@ import onnx_ir
 from headway.runtime.artifact import EXTERNAL_DATA_THRESHOLD_BYTES, TensorSpec
 from headway.runtime.errors import ExportError
 
+from .onnx_writer import write_onnx
+
 
 def finish_graph(graph: onnx_ir.Model, axes: Mapping[str, Sequence[str]], outputs: Sequence[str]) -> onnx_ir.Model:
     """Name axes and outputs, and drop what tracing left behind.
@@ -73,7 +75,7 @@ def save_graph(graph: onnx_ir.Model, path: Path) -> list[Path]:
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     if weights_size_bytes(graph) <= EXTERNAL_DATA_THRESHOLD_BYTES:
-        onnx_ir.save(graph, path)
+        write_onnx(graph, path)
         return [path]
     data_name = f"{path.name}_data"
     onnx_ir.save(graph, path, external_data=data_name)
