@@ -11,6 +11,7 @@ from headway.runtime.tokenizer_files import (
     CHAT_TEMPLATE_FILE,
     CHAT_TEMPLATE_FOLDER,
     CONFIG_FILE,
+    FINAL_KEY,
     SPECIAL_TOKENS_FILE,
     TOKENIZER_FILE,
 )
@@ -56,15 +57,6 @@ _LEFT_OUT = (
     "merges",
     "vocab_file",
 )
-# How tokenizer_config.json names the options of the Rust tokenizer's parts: part → {key → attribute}.
-_PART_OPTIONS = {
-    "BertNormalizer": {
-        "do_lower_case": "lowercase",
-        "strip_accents": "strip_accents",
-        "tokenize_chinese_chars": "handle_chinese_chars",
-    },
-    "ByteLevel": {"add_prefix_space": "add_prefix_space"},
-}
 
 
 def save_tokenizer(tokenizer: Any, folder: str | Path) -> list[str]:
@@ -85,8 +77,8 @@ def save_tokenizer(tokenizer: Any, folder: str | Path) -> list[str]:
     tokenizer = getattr(tokenizer, "tokenizer", tokenizer)
     rust = getattr(tokenizer, "backend_tokenizer", None) or convert_slow_tokenizer(tokenizer)
     files = {
-        TOKENIZER_FILE: _rust_json(tokenizer, rust),
-        CONFIG_FILE: _to_json(_config(tokenizer, rust)),
+        TOKENIZER_FILE: _rust_json(rust),
+        CONFIG_FILE: _to_json(_config(tokenizer)),
         SPECIAL_TOKENS_FILE: _to_json(tokenizer.special_tokens_map),
         **_chat_templates(tokenizer),
     }
@@ -97,29 +89,14 @@ def save_tokenizer(tokenizer: Any, folder: str | Path) -> list[str]:
     return list(files)
 
 
-def _rust_json(tokenizer: Any, rust: Any) -> str:
+def _rust_json(rust: Any) -> str:
     """tokenizer.json without the padding and truncation of whoever used the tokenizer last."""
     content = json.loads(rust.to_str())
     content["padding"] = content["truncation"] = None
-    if type(tokenizer).__name__.startswith("CLIPTokenizer"):
-        content["decoder"] = _clip_decoder(content)
     return json.dumps(content, indent=2, ensure_ascii=False)
 
 
-def _clip_decoder(content: dict[str, Any]) -> dict[str, Any]:
-    """What transformers' CLIPTokenizer does in Python after decoding: the word ending becomes a space."""
-    ending = content["model"].get("end_of_word_suffix") or ""
-    return {
-        "type": "Sequence",
-        "decoders": [
-            {"type": "ByteLevel", "add_prefix_space": True, "trim_offsets": True, "use_regex": True},
-            {"type": "Replace", "pattern": {"String": ending}, "content": " "},
-            {"type": "Strip", "content": " ", "start": 0, "stop": 1},
-        ],
-    }
-
-
-def _config(tokenizer: Any, rust: Any) -> dict[str, Any]:
+def _config(tokenizer: Any) -> dict[str, Any]:
     config = {name: value for name, value in tokenizer.init_kwargs.items() if name not in _LEFT_OUT}
     config = {name: value for name, value in config.items() if not name.startswith("_")}
     for name in _STORED_ATTRIBUTES:
@@ -128,19 +105,9 @@ def _config(tokenizer: Any, rust: Any) -> dict[str, Any]:
     config.update(dict.fromkeys(tokenizer.SPECIAL_TOKENS_ATTRIBUTES))
     config.update(tokenizer.special_tokens_map)
     config["extra_special_tokens"] = list(tokenizer.extra_special_tokens)
-    config.update(_part_options(rust, config))
     config["tokenizer_class"] = type(tokenizer).__name__
+    config[FINAL_KEY] = True
     return config
-
-
-def _part_options(rust: Any, config: dict[str, Any]) -> dict[str, Any]:
-    """Options that the config repeats, as the Rust tokenizer really has them."""
-    found = {}
-    for part in (rust.normalizer, rust.pre_tokenizer):
-        for key, attribute in _PART_OPTIONS.get(type(part).__name__, {}).items():
-            if key in config:
-                found[key] = getattr(part, attribute)
-    return found
 
 
 def _chat_templates(tokenizer: Any) -> dict[str, str]:

@@ -100,7 +100,7 @@ class Tokenizer(ChatFormatter, TextDecoder):
         settings = merge_settings(files, backend, overrides)
         prepare_backend(backend, settings, files, overrides)
         tokenizer = cls(backend, settings, str(name_or_path))
-        if backend.rust.post_processor is None or {"add_bos_token", "add_eos_token"} & overrides.keys():
+        if {"add_bos_token", "add_eos_token"} & overrides.keys():
             tokenizer._add_bos_token = bool(overrides.get("add_bos_token", False))
             tokenizer._add_eos_token = bool(overrides.get("add_eos_token", False))
             tokenizer.update_post_processor()

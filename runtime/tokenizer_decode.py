@@ -9,6 +9,7 @@ import numpy as np
 
 from .errors import InputError, InputTypeError
 from .tokenizer_backend import Backend
+from .tokenizer_classes import defaults_of
 from .tokenizer_settings import TokenizerSettings
 from .tokenizer_vocabulary import Vocabulary
 
@@ -37,6 +38,8 @@ class TextDecoder(Vocabulary):
         self.clean_up_tokenization_spaces = settings.clean_up_tokenization_spaces
         self._cleans_byte_pairs = settings.clean_up_byte_pairs
         self._warned_about_clean_up = False
+        spaces_word_ends = defaults_of(settings.class_name).spaces_word_ends
+        self._word_end = getattr(backend.rust.model, "end_of_word_suffix", None) if spaces_word_ends else None
 
     def decode(
         self,
@@ -100,6 +103,8 @@ class TextDecoder(Vocabulary):
             raise InputTypeError(
                 f"got {ids!r:.80}: decode takes an id (int), a list or array of ids, or a list of lists"
             ) from None
+        if self._word_end:
+            text = text.replace(self._word_end, " ").strip()
         wanted = self.clean_up_tokenization_spaces if clean_up is None else clean_up
         return self._cleaned(text) if wanted else text
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from .errors import ArtifactNotFoundError, CorruptArtifactError
-from .tokenizer_classes import CLASS_OF_MODEL_TYPE
+from .tokenizer_model_types import choose_class
 
 TOKENIZER_FILE = "tokenizer.json"
 CONFIG_FILE = "tokenizer_config.json"
@@ -17,6 +18,9 @@ ADDED_TOKENS_FILE = "added_tokens.json"
 CHAT_TEMPLATE_FILE = "chat_template.jinja"
 CHAT_TEMPLATE_FOLDER = "additional_chat_templates"
 MODEL_CONFIG_FILE = "config.json"
+
+# Key that Headway adds to tokenizer_config.json.
+FINAL_KEY = "headway_final_tokenizer"
 
 ALLOW_PATTERNS = (
     TOKENIZER_FILE,
@@ -51,13 +55,19 @@ class TokenizerFiles:
     added_tokens: dict[str, int]
     chat_template: ChatTemplate
 
+    @cached_property
+    def class_name(self) -> str:
+        """The class that transformers would load the folder with, without its ``Fast`` ending."""
+        return choose_class(
+            self.config.get("tokenizer_class") or self.model_config.get("tokenizer_class"),
+            self.model_config.get("model_type"),
+            lambda: '"ByteLevel"' in self.tokenizer_file.read_text(encoding="utf-8"),
+        )
+
     @property
-    def class_name(self) -> str | None:
-        """The transformers tokenizer class the folder was made with, without its ``Fast`` ending."""
-        named = self.config.get("tokenizer_class") or self.model_config.get("tokenizer_class")
-        if named:
-            return str(named).removesuffix("Fast") if named != "PreTrainedTokenizerFast" else str(named)
-        return CLASS_OF_MODEL_TYPE.get(str(self.model_config.get("model_type")))
+    def is_final(self) -> bool:
+        """Whether tokenizer.json holds the tokenizer as it ran, so that no class has to build parts of it anew."""
+        return bool(self.config.get(FINAL_KEY))
 
 
 def read_tokenizer_files(folder: Path) -> TokenizerFiles:

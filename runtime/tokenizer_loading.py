@@ -8,15 +8,17 @@ from typing import TYPE_CHECKING, Any
 
 from .errors import OptionError
 from .tokenizer_backend import Backend
-from .tokenizer_classes import defaults_of
 from .tokenizer_files import TokenizerFiles
+from .tokenizer_recipes import rebuild
 from .tokenizer_settings import TokenizerSettings
+from .tokenizer_templates import begin_and_end_template, class_template
 
 if TYPE_CHECKING:
     from tokenizers import AddedToken, Tokenizer
 
 logger = logging.getLogger("headway")
 
+# Option → attribute of the BERT normalizer.
 _CASING_OPTIONS = {
     "do_lower_case": "lowercase",
     "strip_accents": "strip_accents",
@@ -39,65 +41,46 @@ def prepare_backend(
     Source: ``TokenizersBackend.__init__`` and the model classes' ``__init__`` of transformers 5.23.
     """
     rust = backend.rust
-    defaults = defaults_of(files.class_name)
-    if defaults.word_pieces or overrides.keys() & _CASING_OPTIONS.keys():
-        _set_casing(rust, settings.config, overrides)
-    if "add_prefix_space" in overrides:
-        _set_prefix_space(rust, bool(overrides["add_prefix_space"]), required=True)
-    elif defaults.prefix_space and settings.config.get("add_prefix_space") is not None:
-        _set_prefix_space(rust, bool(settings.config["add_prefix_space"]), required=False)
+    if not files.is_final:
+        rebuild(rust, files.class_name, settings.config)
+    _override_parts(rust, overrides)
     missing = _tokens_to_add(rust, settings)
     if missing:
         rust.add_tokens(missing)
     _fix_mistral_splitting(rust, files, settings.config.get("fix_mistral_regex"))
+    if not files.is_final:
+        template = class_template(files.class_name, _token_ids(rust, settings), settings.config)
+        if template is not None:
+            rust.post_processor = template
+    if rust.post_processor is None:
+        rust.post_processor = begin_and_end_template(None, None)
 
 
-def begin_and_end_template(
-    begin: tuple[str, int] | None, end: tuple[str, int] | None
-) -> Any:
-    """Post-processor that puts ``begin`` before and ``end`` after each text; each is (token, id) or None.
+def _override_parts(rust: Tokenizer, overrides: dict[str, Any]) -> None:
+    """Apply the overrides that change a part of the Rust tokenizer.
 
-    Source: ``TokenizersBackend.update_post_processor`` of transformers 5.23.
+    Raises:
+        OptionError: the tokenizer has no such part.
     """
-    from tokenizers.processors import TemplateProcessing
-
-    before = f"{begin[0]}:0 " if begin else ""
-    after = f" {end[0]}:0" if end else ""
-    single = f"{before}$A:0{after}"
-    # The blanks are transformers' own; TemplateProcessing splits on them.
-    second_before = f" {begin[0]}:1" if begin else ""
-    second_after = f" {end[0]}:1" if end else ""
-    return TemplateProcessing(
-        single=single,
-        pair=f"{single}{second_before} $B:1{second_after}",
-        special_tokens=[token for token in (begin, end) if token],
-    )
+    casing = overrides.keys() & _CASING_OPTIONS.keys()
+    if casing and type(rust.normalizer).__name__ != "BertNormalizer":
+        raise OptionError(f"this tokenizer has no BERT normalizer, so it cannot take {', '.join(sorted(casing))}")
+    for option in casing:
+        setattr(rust.normalizer, _CASING_OPTIONS[option], overrides[option])
+    if "add_prefix_space" in overrides:
+        _set_prefix_space(rust, bool(overrides["add_prefix_space"]))
 
 
-def _set_casing(rust: Tokenizer, config: dict[str, Any], overrides: dict[str, Any]) -> None:
-    """Make the BERT normalizer follow tokenizer_config.json, or the overrides."""
-    if type(rust.normalizer).__name__ != "BertNormalizer":
-        unusable = overrides.keys() & _CASING_OPTIONS.keys()
-        if unusable:
-            raise OptionError(f"this tokenizer has no BERT normalizer, so it cannot take {', '.join(sorted(unusable))}")
-        return
-    for option, attribute in _CASING_OPTIONS.items():
-        if option in config:
-            setattr(rust.normalizer, attribute, config[option])
-
-
-def _set_prefix_space(rust: Tokenizer, value: bool, *, required: bool) -> None:
+def _set_prefix_space(rust: Tokenizer, value: bool) -> None:
     """Make the splitting put (or not put) a space before the first word, so that it is split like the others."""
-    found = False
-    for part in _parts_of(rust.pre_tokenizer):
+    splitters = [part for part in _parts_of(rust.pre_tokenizer) if type(part).__name__ in ("ByteLevel", "Metaspace")]
+    if not splitters:
+        raise OptionError("this tokenizer has no splitting step that add_prefix_space could change; leave it out")
+    for part in splitters:
         if type(part).__name__ == "ByteLevel":
             part.add_prefix_space = value
-            found = True
-        elif type(part).__name__ == "Metaspace":
+        elif (part.prepend_scheme == "never") == value:
             part.prepend_scheme = "always" if value else "never"
-            found = True
-    if required and not found:
-        raise OptionError("this tokenizer has no splitting step that add_prefix_space could change; leave it out")
     if type(rust.post_processor).__name__ == "RobertaProcessing":
         rust.post_processor.add_prefix_space = value
 
@@ -131,12 +114,22 @@ def _tokens_to_add(rust: Tokenizer, settings: TokenizerSettings) -> list[AddedTo
     return missing
 
 
+def _token_ids(rust: Tokenizer, settings: TokenizerSettings) -> dict[str, tuple[str, int]]:
+    """Attribute → (token, id) of the special tokens, and of the full stop that Splinter's template uses."""
+    found = {}
+    for name, token in {**settings.special_tokens, ".": "."}.items():
+        token_id = None if token is None else rust.token_to_id(str(token))
+        if token_id is not None:
+            found[name] = (str(token), token_id)
+    return found
+
+
 def _fix_mistral_splitting(rust: Tokenizer, files: TokenizerFiles, wanted: bool | None) -> None:
     """Replace the splitting pattern that Mistral folders of before transformers 5 carry, when asked to.
 
     Source: ``TokenizersBackend._patch_mistral_regex`` of transformers 5.23.
     """
-    if rust.get_vocab_size() <= _MISTRAL_MIN_VOCABULARY or rust.pre_tokenizer is None:
+    if rust.get_vocab_size() <= _MISTRAL_MIN_VOCABULARY or rust.pre_tokenizer is None or files.is_final:
         return
     version = str(files.model_config.get("transformers_version") or "0")
     if files.model_config.get("model_type") not in _MISTRAL_TYPES or int(version.split(".")[0]) >= 5:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
@@ -62,29 +63,25 @@ def encode_rows(backend: Backend, text: Any, text_pair: Any, options: EncodeOpti
     else:
         texts = [(text, text_pair)] if text_pair else [text]
     _check_room(backend, texts, options)
-    light = len(texts) >= _MIN_TEXTS_WITHOUT_OFFSETS and "offset_mapping" not in options.columns
-    encodings = _run(backend, texts, options, with_offsets=not light)
+    with_offsets = _needs_offsets(texts, options)
+    encodings = _run(backend, texts, options, with_offsets=with_offsets)
     rows = _with_overflowing(encodings) if options.with_overflow else encodings
     data = {name: [COLUMNS[name](row) for row in rows] for name in options.columns}
     if options.with_overflow:
         data["overflow_to_sample_mapping"] = _sample_of_each_row(encodings)
     if not batched and options.return_tensors is None and not options.with_overflow:
         data = {name: column if name == "length" else column[0] for name, column in data.items()}
-    source = _EncodedAgain(backend, list(texts), options) if light else rows
+    # Rows encoded without offsets are encoded again, with them, if someone asks for alignments.
+    source = rows if with_offsets else partial(_run, backend, list(texts), options, with_offsets=True)
     return BatchEncoding(data, source, options.return_tensors, n_sequences=rows[0].n_sequences)
 
 
-class _EncodedAgain:
-    """Rows with their offsets, for a batch that was encoded without: computed when someone asks."""
+def _needs_offsets(texts: Any, options: EncodeOptions) -> bool:
+    """Whether ``encode_batch_fast`` would not do: it leaves out offsets, tokens and words.
 
-    def __init__(self, backend: Backend, texts: list[Any], options: EncodeOptions) -> None:
-        self.backend = backend
-        self.texts = texts
-        self.options = options
-
-    def __call__(self) -> list[Encoding]:
-        encodings = _run(self.backend, self.texts, self.options, with_offsets=True)
-        return _with_overflowing(encodings) if self.options.with_overflow else encodings
+    tokenizers 0.23 also gets the token types of overflowing pieces of pairs wrong in it.
+    """
+    return len(texts) < _MIN_TEXTS_WITHOUT_OFFSETS or "offset_mapping" in options.columns or options.with_overflow
 
 
 def _run(backend: Backend, texts: Any, options: EncodeOptions, *, with_offsets: bool) -> list[Encoding]:

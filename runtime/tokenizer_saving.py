@@ -11,6 +11,7 @@ from .tokenizer_files import (
     CHAT_TEMPLATE_FILE,
     CHAT_TEMPLATE_FOLDER,
     CONFIG_FILE,
+    FINAL_KEY,
     SPECIAL_TOKENS_FILE,
     TOKENIZER_FILE,
     ChatTemplate,
@@ -67,7 +68,8 @@ def _config(tokenizer: Tokenizer) -> dict[str, Any]:
     config.update(dict.fromkeys(tokenizer._special_tokens))
     config.update(tokenizer.special_tokens_map)
     config["extra_special_tokens"] = tokenizer.extra_special_tokens
-    config["tokenizer_class"] = tokenizer.class_name or "TokenizersBackend"
+    config.setdefault("tokenizer_class", tokenizer.class_name)
+    config[FINAL_KEY] = True
     return config
 
 

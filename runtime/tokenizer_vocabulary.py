@@ -9,8 +9,8 @@ import numpy as np
 
 from .errors import InputError, InputTypeError, OptionError
 from .tokenizer_backend import Backend
-from .tokenizer_loading import begin_and_end_template
 from .tokenizer_settings import TokenizerSettings
+from .tokenizer_templates import begin_and_end_template
 
 if TYPE_CHECKING:
     import tokenizers
