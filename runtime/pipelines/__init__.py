@@ -1,0 +1,8 @@
+"""Pipelines: text in, results in transformers' formats out, one file for each head."""
+
+from __future__ import annotations
+
+from .base import Pipeline
+from .factory import pipeline
+
+__all__ = ["Pipeline", "pipeline"]

@@ -1,0 +1,139 @@
+"""``pipeline(task, model=…)``: from a name or folder to something to call with text."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from ..artifact import Artifact
+from ..configuration import Config
+from ..errors import InputTypeError, NotExportedError, OptionError, TaskError
+from ..hub import resolve_folder
+from ..models import MODEL_CLASSES, Model
+from ..providers import Provider
+from ..tokenizer import AutoTokenizer, Tokenizer
+from .base import Pipeline
+from .registry import PIPELINES, pipeline_class, resolve_task, task_of_architecture
+
+
+def pipeline(
+    task: str | None = None,
+    model: str | Path | Model | None = None,
+    tokenizer: str | Path | Tokenizer | None = None,
+    config: str | Path | Config | None = None,
+    *,
+    device: str | int = "auto",
+    dtype: str | None = None,
+    num_threads: int | None = None,
+    providers: Sequence[Provider] | None = None,
+    revision: str | None = None,
+    token: str | bool | None = None,
+    cache_dir: str | Path | None = None,
+    local_files_only: bool = False,
+    subfolder: str | None = None,
+    file_name: str | None = None,
+    export: bool = False,
+    **options: Any,
+) -> Pipeline[Any, Any]:
+    """A pipeline for a task, called as transformers' are.
+
+    Args:
+        task: a task or alias, see :data:`~headway.runtime.pipelines.registry.PIPELINES`; None takes the task that the
+            artifact was exported for.
+        model: an exported folder, a hub id, or a loaded model.
+        tokenizer: a folder, a hub id, or a loaded tokenizer; None takes the model's own.
+        config: a folder, a hub id, or a loaded config that takes the place of the model's own.
+        device: ``"auto"``, ``"cpu"``, ``"cuda"``, ``"cuda:1"`` or ``"openvino"``; as in transformers, -1 is the CPU
+            and 0 and above a GPU.
+        dtype: precision of the variant (``"fp32"``, ``"fp16"``, ``"int8"`` …); None takes fp32, or the only one.
+        num_threads: threads within an operator; None takes the CPUs this process may use.
+        providers: an explicit ONNX Runtime provider list; it wins over ``device``.
+        revision: branch, tag or commit of a hub repository.
+        token: hub token for private repositories.
+        cache_dir: where hub downloads and exports are kept.
+        local_files_only: never reach out to the hub.
+        subfolder: folder of the repository that holds the model.
+        file_name: an explicit ONNX file of the folder.
+        export: export a PyTorch checkpoint once and keep the result in the cache (needs the ``[export]`` extra).
+        options: options of the task's pipeline for every call, ``batch_size``, ``max_batch_tokens``, ``truncation``,
+            ``max_length`` and ``show_progress`` among them.
+
+    Raises:
+        TaskError: the task is unknown, or the artifact was made for another head.
+        OptionError: an option is unknown or out of range.
+        ArtifactNotFoundError, NotExportedError, CorruptArtifactError: the folder cannot be used.
+        ProviderError: the device cannot be used.
+    """
+    name = None if task is None else resolve_task(task)
+    if model is None:
+        raise OptionError("model is missing; pass an exported folder, a hub id, or a loaded model.")
+    if isinstance(model, Model):
+        loaded = model
+        name = name or resolve_task(loaded.task)
+    else:
+        hub: dict[str, Any] = {
+            "revision": revision,
+            "token": token,
+            "cache_dir": cache_dir,
+            "local_files_only": local_files_only,
+            "subfolder": subfolder,
+        }
+        name = name or _task_of_folder(model, export, hub)
+        loaded = MODEL_CLASSES[pipeline_class(name).model_task].from_pretrained(
+            model,
+            device=_device(device),
+            dtype=dtype,
+            num_threads=num_threads,
+            providers=providers,
+            file_name=file_name,
+            export=export,
+            **hub,
+        )
+    found = pipeline_class(name)
+    if loaded.task != found.model_task:
+        raise TaskError(
+            f"{loaded.name_or_path or 'The model'} is a {type(loaded).__name__}, for {loaded.task}; {name} needs a"
+            f" model for {found.model_task}."
+        )
+    if config is not None:
+        loaded.config = config if isinstance(config, Config) else Config.from_pretrained(config)
+    return found(loaded, _tokenizer(tokenizer, loaded), task or name, options)
+
+
+def _tokenizer(tokenizer: str | Path | Tokenizer | None, model: Model) -> Tokenizer:
+    if isinstance(tokenizer, Tokenizer):
+        return tokenizer
+    if tokenizer is not None and not isinstance(tokenizer, str | Path):
+        raise InputTypeError(f"tokenizer is a {type(tokenizer).__name__}; a folder, a hub id or a Tokenizer is needed.")
+    return AutoTokenizer.from_pretrained(model.artifact.folder if tokenizer is None else tokenizer)
+
+
+def _device(device: str | int) -> str:
+    if isinstance(device, int):
+        return "cpu" if device < 0 else f"cuda:{device}"
+    return device
+
+
+def _task_of_folder(model: str | Path, export: bool, hub: dict[str, Any]) -> str:
+    """The task that a folder or hub id was exported for.
+
+    Raises:
+        TaskError: the folder does not say, or its task has no pipeline.
+    """
+    folder = resolve_folder(model, **hub)
+    try:
+        artifact = Artifact(folder)
+    except NotExportedError:
+        if not export:
+            raise
+        architectures = Config.from_pretrained(folder).get("architectures")
+        known = None
+    else:
+        known = artifact.task
+        architectures = artifact.config.get("architectures")
+    task = known or next((task for name in architectures or () if (task := task_of_architecture(str(name)))), None)
+    if task not in PIPELINES:
+        said = f"was exported for {task}" if task else "does not say what it was exported for"
+        raise TaskError(f"{model} {said}; pass task=, one of {', '.join(PIPELINES)}.")
+    return str(task)

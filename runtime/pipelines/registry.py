@@ -1,0 +1,77 @@
+"""Tasks that pipelines know, and where each one's class is: a new head is a new entry and a new file."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from ..errors import TaskError
+
+if TYPE_CHECKING:
+    from .base import Pipeline
+
+# Task → module here and class in it, imported when asked for.
+PIPELINES: Mapping[str, tuple[str, str]] = {
+    "feature-extraction": ("feature_extraction", "FeatureExtractionPipeline"),
+    "text-classification": ("text_classification", "TextClassificationPipeline"),
+    "token-classification": ("token_classification", "TokenClassificationPipeline"),
+    "fill-mask": ("fill_mask", "FillMaskPipeline"),
+    "zero-shot-classification": ("zero_shot_classification", "ZeroShotClassificationPipeline"),
+    "question-answering": ("question_answering", "QuestionAnsweringPipeline"),
+    "multiple-choice": ("multiple_choice", "MultipleChoicePipeline"),
+    "next-sentence-prediction": ("next_sentence_prediction", "NextSentencePredictionPipeline"),
+    "embed": ("embed", "EmbedPipeline"),
+    "rerank": ("rerank", "RerankPipeline"),
+}
+
+ALIASES: Mapping[str, str] = {
+    "sentiment-analysis": "text-classification",
+    "sequence-classification": "text-classification",
+    "ner": "token-classification",
+    "masked-lm": "fill-mask",
+    "default": "feature-extraction",
+    "embedding": "embed",
+    "embeddings": "embed",
+    "sentence-embeddings": "embed",
+    "sentence-similarity": "embed",
+    "reranking": "rerank",
+    "text-ranking": "rerank",
+    "cross-encoder": "rerank",
+}
+"""Other names of tasks: transformers', the hub's, and optimum's."""
+
+# Ending of an architecture's name → task, for folders whose manifest does not say.
+_BY_ARCHITECTURE: Mapping[str, str] = {
+    "ForSequenceClassification": "text-classification",
+    "ForTokenClassification": "token-classification",
+    "ForQuestionAnswering": "question-answering",
+    "ForMaskedLM": "fill-mask",
+    "ForMultipleChoice": "multiple-choice",
+    "ForNextSentencePrediction": "next-sentence-prediction",
+    "Model": "feature-extraction",
+}
+
+
+def resolve_task(name: str) -> str:
+    """The task that a name or alias stands for.
+
+    Raises:
+        TaskError: it is unknown; the message lists what is known.
+    """
+    task = ALIASES.get(name, name)
+    if task not in PIPELINES:
+        raise TaskError(f"Unknown task {name!r}; available are {', '.join(sorted((*PIPELINES, *ALIASES)))}.")
+    return task
+
+
+def pipeline_class(task: str) -> type[Pipeline[Any, Any]]:
+    """The class of a task of :data:`PIPELINES`."""
+    module, name = PIPELINES[task]
+    found: type[Pipeline[Any, Any]] = getattr(importlib.import_module(f".{module}", __package__), name)
+    return found
+
+
+def task_of_architecture(architecture: str) -> str | None:
+    """The task of a model class of transformers, by its name; None where it does not tell."""
+    return next((task for ending, task in _BY_ARCHITECTURE.items() if architecture.endswith(ending)), None)
