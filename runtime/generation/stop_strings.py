@@ -80,7 +80,7 @@ def token_text_of(tokenizer: Any) -> TokenText:
         raise OptionError(f"tokenizer is a {type(tokenizer).__name__}; pass the one of AutoTokenizer.from_pretrained.")
     to_bytes = _byte_reader(backend)
     decoder = backend.decoder
-    context = backend.encode(_PREFIX, add_special_tokens=False).tokens
+    context = _tokens_of(_PREFIX, tokenizer, backend)
 
     @cache
     def token_text(token_id: int) -> bytes | None:
@@ -100,6 +100,12 @@ def token_text_of(tokenizer: Any) -> TokenText:
 def is_byte_token(token: str) -> bool:
     """Whether ``token`` stands for one byte, as ``<0xE2>`` does where a tokenizer falls back to bytes."""
     return len(token) == 6 and token.startswith("<0x") and token.endswith(">") and _is_hexadecimal(token[3:5])
+
+
+def _tokens_of(text: str, tokenizer: Any, backend: Any) -> list[str]:
+    if hasattr(tokenizer, "tokenize"):
+        return list(tokenizer.tokenize(text))
+    return list(backend.encode(text, add_special_tokens=False).tokens)
 
 
 def _byte_reader(backend: Any) -> Callable[[str], bytes | None]:

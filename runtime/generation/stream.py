@@ -49,6 +49,7 @@ class IncrementalDecoder:
         self._num_held_characters = num_held_characters
         self._window: list[int] = []
         self._num_given = 0
+        self._is_in_run = False
 
     @classmethod
     def for_tokenizer(cls, tokenizer: Any, **decode_options: Any) -> IncrementalDecoder:
@@ -60,9 +61,6 @@ class IncrementalDecoder:
             decode_options: such as ``skip_special_tokens=True``.
         """
         backend = getattr(tokenizer, "backend_tokenizer", tokenizer)
-        cleans = decode_options.get("clean_up_tokenization_spaces")
-        if cleans is None:
-            cleans = getattr(tokenizer, "clean_up_tokenization_spaces", False)
 
         def is_unfinished(token_id: int) -> bool:
             return is_byte_token(backend.id_to_token(token_id) or "")
@@ -70,13 +68,14 @@ class IncrementalDecoder:
         return cls(
             lambda ids: str(tokenizer.decode(ids, **decode_options)),
             is_unfinished=is_unfinished if hasattr(backend, "id_to_token") else None,
-            num_held_characters=_CLEANED_CHARACTERS if cleans else 0,
+            num_held_characters=_CLEANED_CHARACTERS if _cleans_up(tokenizer, backend, decode_options) else 0,
         )
 
     def decode(self, token_id: int) -> str:
         """Add a token; the text that is now certain, perhaps none."""
         self._window.append(token_id)
-        if self._is_unfinished is not None and self._is_unfinished(token_id):
+        self._is_in_run = self._continues_run(token_id)
+        if self._is_in_run:
             return ""
         text = self._decode_tokens(self._window)
         piece = self._give(text, len(text.rstrip(_REPLACEMENT)) - self._num_held_characters)
@@ -88,8 +87,14 @@ class IncrementalDecoder:
         """The text held back, at the end of the tokens; then the decoder is empty again."""
         text = self._decode_tokens(self._window) if self._window else ""
         piece = self._give(text, len(text))
-        self._window, self._num_given = [], 0
+        self._window, self._num_given, self._is_in_run = [], 0, False
         return piece
+
+    def _continues_run(self, token_id: int) -> bool:
+        """Whether the text may still change with the next token; a special token that is left out ends no run."""
+        if self._is_unfinished is None:
+            return False
+        return self._is_unfinished(token_id) or (self._is_in_run and not self._decode_tokens([token_id]))
 
     def _give(self, text: str, end: int) -> str:
         piece = text[self._num_given : max(end, 0)]
@@ -155,6 +160,14 @@ def stream_text(
             return
     if piece := stop.push(decoder.flush()) + stop.flush():
         yield piece
+
+
+def _cleans_up(tokenizer: Any, backend: Any, decode_options: dict[str, Any]) -> bool:
+    """Whether decoding removes spaces before punctuation; byte-pair tokenizers do not, whatever they are told."""
+    wanted = decode_options.get("clean_up_tokenization_spaces")
+    if wanted is None:
+        wanted = getattr(tokenizer, "clean_up_tokenization_spaces", False)
+    return bool(wanted) and type(getattr(backend, "model", None)).__name__ != "BPE"
 
 
 def _num_begun(text: str, stop: str) -> int:

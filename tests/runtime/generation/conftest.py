@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from transformers import LlamaConfig, LlamaForCausalLM, T5Config, T5ForConditionalGeneration
+from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
+from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast, T5Config, T5ForConditionalGeneration
 
 from headway.runtime.generation.beam import BeamSearch
 from headway.runtime.generation.config import GenerationConfig
@@ -135,3 +136,103 @@ class Driver:
             moved = before.select(step.source_rows).extended(step.tokens)
             np.testing.assert_array_equal(moved.ids, search.history.ids)
         return search.finalize(), all_scores
+
+
+TEXTS = [
+    "The quick brown fox doesn't stop. It's 12 o'clock, isn't it?",
+    "Stop! Don't stop now — they've gone\nover the hills\n\nand far away...",
+    "naïve café, crème brûlée; 東京は夜の七時。 Привет, мир! 😀👍🏽 ok",
+    "def stop(self):\n    return self.stopped\tand 'quoted' text",
+]
+
+
+def _byte_level():
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=400,
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        special_tokens=["<|end|>"],
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator(TEXTS, trainer)
+    return tokenizer
+
+
+def _byte_fallback():
+    """BPE as Llama's: words begin with ▁, and what is not in the vocabulary falls back to byte tokens."""
+    byte_tokens = [f"<0x{byte:02X}>" for byte in range(256)]
+    letters = [chr(code) for code in range(33, 127)]
+    pieces = [
+        "<unk>",
+        "</s>",
+        *byte_tokens,
+        "▁",
+        *letters,
+        "▁t",
+        "th",
+        "▁th",
+        "he",
+        "▁the",
+        "st",
+        "op",
+        "stop",
+        "▁stop",
+    ]
+    merges = [
+        ("▁", "t"),
+        ("t", "h"),
+        ("▁t", "h"),
+        ("h", "e"),
+        ("▁th", "e"),
+        ("s", "t"),
+        ("o", "p"),
+        ("st", "op"),
+        ("▁", "stop"),
+    ]
+    vocabulary = {piece: index for index, piece in enumerate(pieces)}
+    tokenizer = Tokenizer(models.BPE(vocabulary, merges, unk_token="<unk>", byte_fallback=True, fuse_unk=True))
+    tokenizer.normalizer = normalizers.Sequence([normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")])
+    tokenizer.decoder = decoders.Sequence(
+        [decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse(), decoders.Strip(" ", 1, 0)]
+    )
+    tokenizer.add_special_tokens(["</s>"])
+    return tokenizer
+
+
+def _unigram():
+    tokenizer = Tokenizer(models.Unigram())
+    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
+    tokenizer.decoder = decoders.Metaspace()
+    trainer = trainers.UnigramTrainer(
+        vocab_size=200, special_tokens=["<unk>", "</s>"], unk_token="<unk>", show_progress=False
+    )
+    tokenizer.train_from_iterator(TEXTS, trainer)
+    return tokenizer
+
+
+def _word_piece():
+    tokenizer = Tokenizer(models.WordPiece(unk_token="[UNK]"))
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    tokenizer.decoder = decoders.WordPiece(cleanup=False)
+    trainer = trainers.WordPieceTrainer(vocab_size=250, special_tokens=["[UNK]", "[SEP]"], show_progress=False)
+    tokenizer.train_from_iterator(TEXTS, trainer)
+    return tokenizer
+
+
+_TOKENIZERS = {
+    "byte_level": (_byte_level, {}),
+    "byte_fallback": (_byte_fallback, {}),
+    "unigram": (_unigram, {}),
+    "unigram_cleaned": (_unigram, {"clean_up_tokenization_spaces": True}),
+    "word_piece": (_word_piece, {}),
+    "word_piece_cleaned": (_word_piece, {"clean_up_tokenization_spaces": True}),
+}
+
+
+@pytest.fixture(scope="session", params=_TOKENIZERS)
+def small_tokenizer(request):
+    """A transformers tokenizer of each kind of decoder, with a small vocabulary that still reaches every byte."""
+    build, options = _TOKENIZERS[request.param]
+    return PreTrainedTokenizerFast(tokenizer_object=build(), **options)

@@ -112,7 +112,7 @@ def test_beam_sampling_draws_as_torch_does():
     drawn = torch.multinomial(log_probs.exp().expand(50_000, 7), 4).sort(dim=1).values[:, :2].numpy()
     expected = np.zeros((7, 7))
     np.add.at(expected, tuple(drawn.T), 1 / len(drawn))
-    num_draws = 4000
+    num_draws = 1500
     counts = np.zeros((7, 7))
     for seed in range(num_draws):
         counts[tuple(toy_search(seed, log_probs.numpy()).tokens)] += 1
