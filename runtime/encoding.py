@@ -171,9 +171,7 @@ class BatchEncoding(UserDict[str, Any]):
         span = row.word_to_chars(position, sequence_index)
         return None if span is None else CharSpan(*span)
 
-    def convert_to_tensors(
-        self, tensor_type: str | None = None, prepend_batch_axis: bool = False
-    ) -> BatchEncoding:
+    def convert_to_tensors(self, tensor_type: str | None = None, prepend_batch_axis: bool = False) -> BatchEncoding:
         """Turn every list into an array in place.
 
         Args:
@@ -211,7 +209,7 @@ def check_tensor_type(tensor_type: object) -> None:
     """Raise OptionError unless ``tensor_type`` is ``"np"``."""
     if tensor_type != "np":
         raise OptionError(
-            f"got return_tensors={tensor_type!r}: Headway works with numpy arrays only, use return_tensors=\"np\""
+            f'got return_tensors={tensor_type!r}: Headway works with numpy arrays only, use return_tensors="np"'
             " (or None for Python lists)"
         )
 

@@ -97,9 +97,7 @@ class ChatFormatter(TextEncoder):
             _add_assistant_masks(batch, [spans for _, spans in rendered], batched, return_tensors)
         return batch if return_dict else batch["input_ids"]
 
-    def get_chat_template(
-        self, chat_template: str | None = None, tools: Sequence[Any] | None = None
-    ) -> str:
+    def get_chat_template(self, chat_template: str | None = None, tools: Sequence[Any] | None = None) -> str:
         """The template that ``apply_chat_template`` uses for these arguments.
 
         Raises:
@@ -119,9 +117,7 @@ class ChatFormatter(TextEncoder):
                 )
         template = chat_template if chat_template is not None or isinstance(own, dict) else own
         if template is None:
-            raise OptionError(
-                "this tokenizer has no chat template: pass chat_template, or set tokenizer.chat_template"
-            )
+            raise OptionError("this tokenizer has no chat template: pass chat_template, or set tokenizer.chat_template")
         return template
 
     def encode_message_with_chat_template(

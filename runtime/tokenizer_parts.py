@@ -46,7 +46,7 @@ def no_part(source: Source) -> None:
     """Nothing: the class has no such part."""
 
 
-def bert_normalizer(source: Source, lower_case: bool = True) -> Any:
+def bert_normalizer(source: Source, lower_case: bool | None = None) -> Any:
     """BERT's cleaning, with its casing options."""
     from tokenizers.normalizers import BertNormalizer
 
@@ -54,7 +54,7 @@ def bert_normalizer(source: Source, lower_case: bool = True) -> Any:
         clean_text=source.option("clean_text", True),
         handle_chinese_chars=source.option("tokenize_chinese_chars", True),
         strip_accents=source.option("strip_accents", None),
-        lowercase=source.option("do_lower_case", lower_case),
+        lowercase=source.option("do_lower_case", True) if lower_case is None else lower_case,
     )
 
 

@@ -97,7 +97,8 @@ def _charsmap(normalizer: Any) -> bytes | None:
 
 
 _WORD_PIECES = Recipe(bert_normalizer, bert_splitting, wordpiece_decoder)
-_CASED_WORD_PIECES = Recipe(partial(bert_normalizer, lower_case=False), bert_splitting, wordpiece_decoder)
+# DPR's classes take do_lower_case and do not pass it on.
+_LOWERED_WORD_PIECES = Recipe(partial(bert_normalizer, lower_case=True), bert_splitting, wordpiece_decoder)
 _BYTES = Recipe(no_part, byte_splitting, byte_decoder)
 _BYTES_WITH_SPACE = Recipe(no_part, partial(byte_splitting, prefix_space=True), byte_decoder)
 _ON_SPACES = partial(marked_splitting, on_spaces=True)
@@ -126,17 +127,15 @@ RECIPES: dict[str, Recipe] = {
         _FALLBACK_MODEL,
     ),
     "CohereTokenizer": Recipe(nfc_normalizer, cohere_splitting, byte_decoder),
-    "ConvBertTokenizer": _WORD_PIECES,
-    "DPRContextEncoderTokenizer": _CASED_WORD_PIECES,
-    "DPRQuestionEncoderTokenizer": _CASED_WORD_PIECES,
-    "DPRReaderTokenizer": _CASED_WORD_PIECES,
+    "DPRContextEncoderTokenizer": _LOWERED_WORD_PIECES,
+    "DPRQuestionEncoderTokenizer": _LOWERED_WORD_PIECES,
+    "DPRReaderTokenizer": _LOWERED_WORD_PIECES,
     "DebertaTokenizer": _BYTES,
     "DebertaV2Tokenizer": Recipe(
         partial(tidy_normalizer, can_lower_case=True), deberta_v2_splitting, partial(marked_decoder, otherwise="first")
     ),
     "DistilBertTokenizer": _WORD_PIECES,
     "ElectraTokenizer": _WORD_PIECES,
-    "FNetTokenizer": _ALBERT,
     "FunnelTokenizer": _WORD_PIECES,
     "GPT2Tokenizer": _BYTES,
     "GPTNeoXTokenizer": Recipe(nfc_normalizer, byte_splitting, byte_decoder),

@@ -147,9 +147,7 @@ def _listed_tokens(config: dict[str, Any]) -> dict[int, AddedToken] | None:
     return {token_id: token for token_id, token in tokens.items() if isinstance(token, AddedToken)}
 
 
-def _legacy_special_tokens(
-    files: TokenizerFiles, config: dict[str, Any], overrides: dict[str, Any]
-) -> dict[str, Any]:
+def _legacy_special_tokens(files: TokenizerFiles, config: dict[str, Any], overrides: dict[str, Any]) -> dict[str, Any]:
     """Special tokens of special_tokens_map.json, which count only without ``added_tokens_decoder``."""
     found: dict[str, Any] = {}
     for name, value in files.special_tokens_map.items():

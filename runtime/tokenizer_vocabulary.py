@@ -144,9 +144,7 @@ class Vocabulary:
     @overload
     def convert_ids_to_tokens(self, ids: int, skip_special_tokens: bool = False) -> str | None: ...
     @overload
-    def convert_ids_to_tokens(
-        self, ids: Iterable[int], skip_special_tokens: bool = False
-    ) -> list[str | None]: ...
+    def convert_ids_to_tokens(self, ids: Iterable[int], skip_special_tokens: bool = False) -> list[str | None]: ...
     def convert_ids_to_tokens(
         self, ids: int | Iterable[int], skip_special_tokens: bool = False
     ) -> str | list[str | None] | None:
@@ -213,9 +211,7 @@ class Vocabulary:
         add = rust.add_special_tokens if special_tokens else rust.add_tokens
         return self._backend.change(lambda: add(tokens))
 
-    def add_special_tokens(
-        self, special_tokens_dict: dict[str, Any], replace_extra_special_tokens: bool = True
-    ) -> int:
+    def add_special_tokens(self, special_tokens_dict: dict[str, Any], replace_extra_special_tokens: bool = True) -> int:
         """Set special tokens by attribute name, adding them to the vocabulary; returns how many were new.
 
         Raises:
@@ -277,5 +273,3 @@ class Vocabulary:
         if token is not None and not isinstance(token, str) and not hasattr(token, "content"):
             raise InputTypeError(f"got {name}={token!r}: a special token is a str, an AddedToken, or None")
         self._special_tokens[name] = token
-
-
