@@ -72,8 +72,8 @@ def additive_mask(
     if mask_function is bidirectional_mask_function:
         if attention_mask is None:
             return None
-        masked = 1.0 - attention_mask[:, None, None, :].to(dtype)
-        return masked * torch.finfo(dtype).min
+        # (batch, 1, 1, keys): 0 for a token, the smallest number for padding
+        return (attention_mask[:, None, None, :].to(dtype) - 1.0) * torch.finfo(dtype).max
     kwargs["allow_is_bidirectional_skip"] = False
     return eager_mask(
         batch_size=batch_size,

@@ -15,12 +15,18 @@ from headway.runtime.errors import ExportError
 from .onnx_writer import write_onnx
 
 
-def finish_graph(graph: onnx_ir.Model, axes: Mapping[str, Sequence[str]], outputs: Sequence[str]) -> onnx_ir.Model:
+def finish_graph(
+    graph: onnx_ir.Model,
+    axes: Mapping[str, Sequence[str]],
+    outputs: Sequence[str],
+    output_axes: Mapping[str, Sequence[str | int]] | None = None,
+) -> onnx_ir.Model:
     """Name axes and outputs, and drop what tracing left behind.
 
     Args:
         axes: input name → names of its axes; an empty name leaves an axis as it is.
         outputs: names of the outputs, in order.
+        output_axes: output name → its axes; where it is not given, they follow from the inputs'.
 
     Raises:
         ExportError: the graph lost an input, or baked in a dynamic axis.
@@ -29,7 +35,9 @@ def finish_graph(graph: onnx_ir.Model, axes: Mapping[str, Sequence[str]], output
     symbols = _name_input_axes(graph, axes)
     for value, name in zip(graph.graph.outputs, outputs, strict=True):
         value.name = name
-        if value.shape is not None:
+        if output_axes and name in output_axes:
+            value.shape = onnx_ir.Shape(list(output_axes[name]))
+        elif value.shape is not None:
             value.shape = onnx_ir.Shape([_named(axis, symbols) for axis in value.shape])
     _drop_leftovers(graph)
     return graph

@@ -2,43 +2,112 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
+import onnx_ir
+import torch
+
 from headway.runtime.artifact import Component, Manifest, Variant, file_entry, onnx_file_name
+from headway.runtime.errors import ExportError, VerificationError
 
 from .graph import finish_graph, operator_counts, save_graph, tensor_specs
-from .inputs import input_builder
+from .head_outputs import axes_of_outputs, outputs_of
+from .input_probe import input_builder, left_out_inputs
+from .inputs import InputBuilder
 from .load import Checkpoint
 from .progress import Stages
-from .trace import OPSET, model_outputs, trace_head
-from .verify import verify_head
+from .trace import OPSET, TraceJob, reason, traces
+from .verify import Verification, verify_head
+
+
+@dataclass(frozen=True)
+class HeadPlan:
+    """What a head's graph takes and gives, known before it is traced."""
+
+    builder: InputBuilder
+    example: Mapping[str, torch.Tensor]
+    axes: Mapping[str, tuple[str, ...]]
+    outputs: tuple[str, ...]
+    output_axes: Mapping[str, tuple[str | int, ...]]
 
 
 def export_head(checkpoint: Checkpoint, folder: Path, tolerance: float, stages: Stages) -> Manifest:
-    """Trace, write and verify the graph of a head.
+    """Trace, write and verify the graph of a head, by the first path whose graph agrees with PyTorch.
 
     Args:
         folder: the artifact being written.
         tolerance: largest relative error against PyTorch that is accepted.
 
     Raises:
-        ExportError, VerificationError: tracing failed, or the graph disagrees with PyTorch.
+        ExportError, VerificationError: no path traces the model, or no graph agrees with PyTorch.
     """
+    with stages.stage("inputs"):
+        plan = plan_head(checkpoint)
+    job = TraceJob(checkpoint.model, plan.example, plan.axes, plan.outputs)
+    refused: dict[str, str] = {}
+    mismatch = False
+    attempts = traces(job, refused)
+    while True:
+        with stages.stage("trace"):
+            path, graph = next(attempts, (None, None))
+        if path is None or graph is None:
+            raise _failure(checkpoint, refused, mismatch)
+        try:
+            return _write(checkpoint, folder, plan, graph, path, refused, tolerance, stages)
+        except (VerificationError, ExportError) as error:
+            mismatch = mismatch or isinstance(error, VerificationError)
+            refused[path] = reason(error)
+
+
+def plan_head(checkpoint: Checkpoint) -> HeadPlan:
+    """Find out which inputs the head takes and which outputs it gives, by running it in PyTorch."""
     model, task = checkpoint.model, checkpoint.task
-    with stages.stage("trace"):
-        builder = input_builder(model, task, checkpoint.tokenizer)
-        example = builder.trace_example()
-        wanted = tuple(name for name in task.outputs if not (checkpoint.missing_pooler and name == "pooler_output"))
-        outputs = model_outputs(model, example, wanted)
-        trace = trace_head(model, task, example, outputs)
-        graph = finish_graph(trace.graph, dict.fromkeys(example, task.axes), outputs)
+    builder = input_builder(model, task, checkpoint.tokenizer)
+    example = builder.trace_example()
+    wanted = tuple(name for name in task.outputs if not (checkpoint.missing_pooler and name == "pooler_output"))
+    outputs = outputs_of(model, example, wanted)
+    axes = builder.axes()
+    output_axes = axes_of_outputs(model, axes, (example, builder.other_example()), outputs)
+    left_out = left_out_inputs(model, builder)
+    if left_out:
+        checkpoint.warnings.append(f"The graph takes {', '.join(builder.names)}; not {', '.join(left_out)}.")
+    return HeadPlan(builder, example, axes, outputs, output_axes)
+
+
+def _write(
+    checkpoint: Checkpoint,
+    folder: Path,
+    plan: HeadPlan,
+    graph: onnx_ir.Model,
+    path: str,
+    refused: Mapping[str, str],
+    tolerance: float,
+    stages: Stages,
+) -> Manifest:
+    finish_graph(graph, plan.axes, plan.outputs, plan.output_axes)
+    file = folder / onnx_file_name("model", "fp32")
     with stages.stage("write"):
-        path = folder / onnx_file_name("model", "fp32")
-        files = save_graph(graph, path)
+        files = save_graph(graph, file)
     with stages.stage("verify"):
-        verification = verify_head(model, path, builder.verification_cases(), outputs, tolerance)
+        cases = plan.builder.verification_cases()
+        verification = verify_head(checkpoint.model, file, cases, plan.outputs, tolerance)
+    return _manifest(checkpoint, folder, plan, graph, files, verification, {"path": path, "refused": dict(refused)})
+
+
+def _manifest(
+    checkpoint: Checkpoint,
+    folder: Path,
+    plan: HeadPlan,
+    graph: onnx_ir.Model,
+    files: list[Path],
+    verification: Verification,
+    trace: Mapping[str, object],
+) -> Manifest:
+    model, task = checkpoint.model, checkpoint.task
     component = Component(
-        file=path.relative_to(folder).as_posix(),
+        file=files[0].relative_to(folder).as_posix(),
         inputs=tensor_specs(graph.graph.inputs),
         outputs=tensor_specs(graph.graph.outputs),
         opset=OPSET,
@@ -54,7 +123,14 @@ def export_head(checkpoint: Checkpoint, folder: Path, tolerance: float, stages: 
         architecture=type(model).__name__,
         model_type=model.config.model_type,
         variants={"fp32": variant},
-        trace={"path": trace.path, "refused": dict(trace.refused)},
-        max_length=builder.max_length,
+        trace=trace,
+        max_length=plan.builder.max_length,
         heads=(task.name,),
     )
+
+
+def _failure(checkpoint: Checkpoint, refused: Mapping[str, str], mismatch: bool) -> ExportError:
+    reasons = "; ".join(f"{path}: {why}" for path, why in refused.items())
+    name, task = type(checkpoint.model).__name__, checkpoint.task.name
+    error = VerificationError if mismatch else ExportError
+    return error(f"{name} could not be exported for {task}. Nothing was written. {reasons}")

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import torch
 from transformers import PreTrainedModel
 
+from .input_kinds import INPUT_KINDS, Rows
 from .tasks import Task
 
 MAX_VERIFIED_LENGTH = 2048
-_TRACE_BATCH, _TRACE_CHOICES, _TRACE_LENGTH = 2, 3, 11
+_TRACE_CHOICES, _TRACE_LENGTH = 3, 11
+# Special ids are few; ids of large vocabularies are drawn from their beginning.
+_DRAWN_VOCABULARY = 50_000
 
 
 @dataclass(frozen=True)
@@ -21,42 +24,45 @@ class InputBuilder:
     """Makes inputs that a model accepts.
 
     Args:
+        task: says whether a row is a text or several choices.
+        config: the text model's configuration.
         names: the graph's inputs, in order; ``input_ids`` first.
         vocab_size: ids are drawn below it.
         max_length: longest input the model takes, or None.
-        pad_token_id, special_ids: ids that random text must not hold.
+        pad_token_id: fills rows up to the longest.
+        special_ids: ids that random text must not hold.
         final_id: id that ends each row where the head looks for it, such as BART's ``</s>``.
     """
 
     task: Task
+    config: Any
     names: tuple[str, ...]
     vocab_size: int
     max_length: int | None
     pad_token_id: int = 0
     special_ids: frozenset[int] = frozenset()
     final_id: int | None = None
-    type_vocab_size: int = 2
 
     def build(self, lengths: list[int], choices: int = _TRACE_CHOICES, seed: int = 0) -> dict[str, torch.Tensor]:
-        """Right-padded int64 inputs: one row for each length, (batch, sequence) or (batch, choices, sequence)."""
-        generator = torch.Generator().manual_seed(seed)
-        rows = lengths if len(self.task.axes) == 2 else [length for length in lengths for _ in range(choices)]
-        width = max(rows)
-        ids = self._random_ids(len(rows), width, generator)
-        mask = (torch.arange(width)[None, :] < torch.tensor(rows)[:, None]).long()
-        if self.final_id is not None:
-            ids[torch.arange(len(rows)), torch.tensor(rows) - 1] = self.final_id
-        tensors = {
-            "input_ids": torch.where(mask.bool(), ids, torch.tensor(self.pad_token_id)),
-            "attention_mask": mask,
-            "token_type_ids": (torch.arange(width)[None, :] >= torch.tensor(rows)[:, None] // 2).long() * mask,
-        }
-        shape = (len(lengths), width) if len(self.task.axes) == 2 else (len(lengths), choices, width)
-        return {name: tensors[name].reshape(shape) for name in self.names}
+        """Right-padded inputs: one row for each length, (batch, sequence, …) or (batch, choices, sequence, …)."""
+        repeats = 1 if len(self.task.axes) == 2 else choices
+        leading = (len(lengths),) if repeats == 1 and len(self.task.axes) == 2 else (len(lengths), choices)
+        rows = self._rows([length for length in lengths for _ in range(repeats)], seed)
+        tensors = {name: INPUT_KINDS[name].make(rows) for name in self.names}
+        return {name: tensor.reshape(*leading, *tensor.shape[1:]) for name, tensor in tensors.items()}
+
+    def axes(self) -> dict[str, tuple[str, ...]]:
+        """Input → names of its axes; an empty name stands for a fixed size."""
+        example = self.trace_example()
+        return {name: self._axes_of(name, tensor.dim()) for name, tensor in example.items()}
 
     def trace_example(self) -> dict[str, torch.Tensor]:
         """Inputs to trace with: no axis has size one, no two axes the same size, one row is padded."""
-        return self.build([self._fit(_TRACE_LENGTH), self._fit(_TRACE_LENGTH - 4)][:_TRACE_BATCH])
+        return self.build([self._fit(_TRACE_LENGTH), self._fit(_TRACE_LENGTH - 4)])
+
+    def other_example(self) -> dict[str, torch.Tensor]:
+        """Inputs that differ from the trace example in every size."""
+        return self.build([self._fit(5), self._fit(7), self._fit(6)], choices=2, seed=1)
 
     def verification_cases(self) -> Iterator[tuple[str, dict[str, torch.Tensor]]]:
         """Named cases at the edges: length 1, batch 1, ragged, odd, and the longest the model takes."""
@@ -75,30 +81,38 @@ class InputBuilder:
     def _fit(self, length: int) -> int:
         return min(length, self.max_length) if self.max_length else length
 
-    def _random_ids(self, rows: int, width: int, generator: torch.Generator) -> torch.Tensor:
-        allowed = [index for index in range(min(self.vocab_size, 50_000)) if index not in self.special_ids]
-        choices = torch.tensor(allowed or [0])
-        return choices[torch.randint(len(choices), (rows, width), generator=generator)]
+    def _axes_of(self, name: str, rank: int) -> tuple[str, ...]:
+        width_axis = INPUT_KINDS[name].width_axis
+        axes = (*self.task.axes[:-1], width_axis or self.task.axes[-1])
+        return axes + ("",) * (rank - len(axes))
 
+    def _rows(self, lengths: list[int], seed: int) -> Rows:
+        generator = torch.Generator().manual_seed(seed)
+        width = max(lengths)
+        ids = self._allowed_ids[torch.randint(len(self._allowed_ids), (len(lengths), width), generator=generator)]
+        mask = torch.arange(width)[None, :] < torch.tensor(lengths)[:, None]
+        for row, length in enumerate(lengths):
+            self._put_special_ids(ids[row], length)
+        ids = torch.where(mask, ids, torch.tensor(self.pad_token_id))
+        return Rows(self.config, ids, mask.long(), torch.tensor(lengths), generator)
 
-def input_builder(model: PreTrainedModel, task: Task, tokenizer: Any | None) -> InputBuilder:
-    """An input builder that fits the model: only inputs that its forward takes and its outputs depend on."""
-    config = model.config.get_text_config()
-    vocab_size = int(getattr(config, "vocab_size", 0) or len(tokenizer or ()) or 2)
-    pad_token_id = _first_int(getattr(config, "pad_token_id", None), getattr(tokenizer, "pad_token_id", None), 0)
-    builder = InputBuilder(
-        task=task,
-        names=("input_ids",),
-        vocab_size=vocab_size,
-        max_length=longest_input(model),
-        pad_token_id=pad_token_id,
-        special_ids=_special_ids(config, tokenizer),
-        final_id=_first_int(getattr(config, "eos_token_id", None)) if config.is_encoder_decoder else None,
-    )
-    accepted = inspect.signature(model.forward).parameters
-    optional = [name for name in ("attention_mask", "token_type_ids") if name in accepted]
-    names = ("input_ids", *(name for name in optional if _matters(model, builder, name)))
-    return InputBuilder(**{**builder.__dict__, "names": names})
+    def _put_special_ids(self, row: torch.Tensor, length: int) -> None:
+        """Put the ids that some heads look for where they stand in real text: a pair's separators, a question mark."""
+        separator = getattr(self.config, "sep_token_id", None)
+        question = getattr(self.config, "question_token_id", None)
+        if isinstance(separator, int) and length >= 5:
+            middle = length // 2
+            row[middle - 1 : middle + 1] = separator
+            row[length - 1] = separator
+        if isinstance(question, int) and length >= 3:
+            row[1] = question
+        if self.final_id is not None:
+            row[length - 1] = self.final_id
+
+    @cached_property
+    def _allowed_ids(self) -> torch.Tensor:
+        drawn = min(self.vocab_size, _DRAWN_VOCABULARY)
+        return torch.tensor([index for index in range(drawn) if index not in self.special_ids] or [0])
 
 
 def longest_input(model: PreTrainedModel) -> int | None:
@@ -117,32 +131,3 @@ def longest_input(model: PreTrainedModel) -> int | None:
     config = model.config.get_text_config()
     limit = getattr(config, "max_position_embeddings", None)
     return int(limit) if isinstance(limit, int) and limit > 0 else None
-
-
-def _matters(model: PreTrainedModel, builder: InputBuilder, name: str) -> bool:
-    """Whether the outputs change with the input, which decides whether the graph declares it."""
-    names = tuple(dict.fromkeys((*builder.names, "attention_mask", name)))
-    accepted = inspect.signature(model.forward).parameters
-    names = tuple(candidate for candidate in names if candidate in accepted)
-    first = InputBuilder(**{**builder.__dict__, "names": names}).build([12, 5])
-    second = {
-        **first,
-        name: torch.zeros_like(first[name]) if name == "token_type_ids" else torch.ones_like(first[name]),
-    }
-    try:
-        with torch.no_grad():
-            one, other = model(**first)[0], model(**second)[0]
-    except (IndexError, RuntimeError, ValueError):
-        return name == "attention_mask"
-    return not torch.equal(one, other)
-
-
-def _special_ids(config: Any, tokenizer: Any | None) -> frozenset[int]:
-    names = ("pad_token_id", "eos_token_id", "bos_token_id", "cls_token_id", "sep_token_id", "mask_token_id")
-    values = [getattr(config, name, None) for name in names]
-    ids = {index for value in values for index in (value if isinstance(value, list) else [value]) if index is not None}
-    return frozenset(ids | set(getattr(tokenizer, "all_special_ids", None) or ()))
-
-
-def _first_int(*values: Any) -> int | None:
-    return next((value for value in values if isinstance(value, int)), None)  # type: ignore[return-value]

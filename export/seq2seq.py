@@ -6,7 +6,8 @@ from pathlib import Path
 
 from headway.runtime.artifact import Manifest, Variant, file_entry
 
-from .inputs import input_builder, longest_input
+from .input_probe import input_builder
+from .inputs import longest_input
 from .load import Checkpoint
 from .progress import Stages
 from .seq2seq_graph import describe_component, finish_decoder, finish_encoder, simplify, write_graphs
@@ -30,7 +31,7 @@ def export_seq2seq(checkpoint: Checkpoint, folder: Path, tolerance: float, stage
     """
     model, task = checkpoint.model, checkpoint.task
     with stages.stage("trace"):
-        builder = input_builder(model, task, checkpoint.tokenizer)
+        builder = input_builder(model, task, checkpoint.tokenizer, encoder_only=True)
         example = builder.trace_example()
         spec = describe(model, example)
         trace = trace_seq2seq(model, spec, example)

@@ -7,33 +7,53 @@ import inspect
 import io
 import logging
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import onnx_ir
+import onnxscript.optimizer
 import torch
 from transformers import PreTrainedModel
 
-from headway.runtime.errors import ExportError
-
 from .attention import INTERFACE_NAME, CallCounter, attention_implementation
-from .tasks import Task
-
-OPSET = 20
+from .conversion import convert_program
+from .operators import ONNX_OPSET as OPSET
 
 
 class NotApplicableError(Exception):
-    """A tracing path does not fit the model; the message says why."""
+    """A tracing path does not fit the model; the message says why.
+
+    ``graph`` is what tracing gave all the same, by a simpler path.
+    """
+
+    def __init__(self, message: str, graph: onnx_ir.Model | None = None) -> None:
+        super().__init__(message)
+        self.graph = graph
 
 
 @dataclass(frozen=True)
-class Trace:
-    """A traced graph, the path that gave it, and why earlier paths did not."""
+class TraceJob:
+    """What is traced.
 
-    graph: onnx_ir.Model
-    path: str
-    refused: Mapping[str, str]
+    Args:
+        model: in evaluation mode.
+        example: inputs to trace with, none of whose axes has size one.
+        axes: input → names of its axes; an empty name stands for a fixed size.
+        outputs: fields of the model's output that become graph outputs.
+    """
+
+    model: PreTrainedModel
+    example: Mapping[str, torch.Tensor]
+    axes: Mapping[str, Sequence[str]]
+    outputs: tuple[str, ...]
+
+    def dynamic_shapes(self) -> dict[str, dict[int, Any]]:
+        """Every named axis is dynamic: DYNAMIC fails where a model bakes in a size, AUTO would do so silently."""
+        return {
+            name: {index: torch.export.Dim.DYNAMIC for index, axis in enumerate(self.axes[name]) if axis}
+            for name in self.example
+        }
 
 
 class Head(torch.nn.Module):
@@ -51,108 +71,90 @@ class Head(torch.nn.Module):
         return tuple(result[name] for name in self.outputs)
 
 
-def trace_head(
-    model: PreTrainedModel, task: Task, example: Mapping[str, torch.Tensor], outputs: tuple[str, ...]
-) -> Trace:
-    """Trace with the first path that works.
-
-    Args:
-        example: inputs to trace with; every axis is dynamic.
-        outputs: fields of the model's output that become graph outputs.
+def through_interface(job: TraceJob) -> onnx_ir.Model:
+    """Trace with Headway's attention in place of the model's.
 
     Raises:
-        ExportError: no path works; the message holds every reason.
+        NotApplicableError: the model's attention does not go through the interface; the error carries the graph, which
+            then is a plain trace.
     """
-    refused: dict[str, str] = {}
-    for path, tracer in _PATHS.items():
-        try:
-            with quiet(), torch.no_grad():
-                graph = tracer(model, dict(example), outputs)
-            return Trace(graph, path, refused)
-        except Exception as error:
-            # Tracing runs the model's own code: whatever it raises, the next path gets its turn.
-            refused[path] = reason(error)
-    reasons = "; ".join(f"{path}: {reason}" for path, reason in refused.items())
-    raise ExportError(f"{type(model).__name__} could not be traced for {task.name}. {reasons}")
-
-
-def model_outputs(
-    model: PreTrainedModel, example: Mapping[str, torch.Tensor], wanted: tuple[str, ...]
-) -> tuple[str, ...]:
-    """Those of the wanted output fields that the model returns as tensors.
-
-    Raises:
-        ExportError: the first wanted field is missing.
-    """
-    with torch.no_grad():
-        result = model(**example, return_dict=True)
-    present = tuple(name for name in wanted if isinstance(result.get(name), torch.Tensor))
-    if not present or present[0] != wanted[0]:
-        raise ExportError(f"{type(model).__name__} returns {', '.join(result)}, not {wanted[0]}.")
-    return present
-
-
-def _through_interface(
-    model: PreTrainedModel, example: dict[str, torch.Tensor], outputs: tuple[str, ...]
-) -> onnx_ir.Model:
-    with attention_implementation(model, INTERFACE_NAME), CallCounter() as counter:
-        graph = _convert(_export_program(model, example, outputs), example, outputs)
+    with attention_implementation(job.model, INTERFACE_NAME), CallCounter() as counter:
+        graph = plain(job)
     if counter.calls == 0:
-        raise NotApplicableError("its attention does not go through the interface")
+        raise NotApplicableError("its attention does not go through the interface", graph)
     return graph
 
 
-def _transformers_exporter(
-    model: PreTrainedModel, example: dict[str, torch.Tensor], outputs: tuple[str, ...]
-) -> onnx_ir.Model:
+def plain(job: TraceJob) -> onnx_ir.Model:
+    """Trace the model as it is."""
+    head = Head(job.model, job.example, job.outputs)
+    shapes = (tuple(job.dynamic_shapes().values()),)
+    program = torch.export.export(head, tuple(job.example.values()), dynamic_shapes=shapes, strict=False)
+    graph = convert_program(program, {}, list(job.example), list(job.outputs))
+    onnxscript.optimizer.optimize_ir(graph)
+    return graph
+
+
+def transformers_exporter(job: TraceJob) -> onnx_ir.Model:
+    """Trace with transformers' exporter, whose patches make many models traceable."""
     from transformers.exporters.exporter_onnx import OnnxConfig, OnnxExporter
 
-    shapes = _dynamic_shapes(example)
-    config = OnnxConfig(dynamic=True, dynamic_shapes=shapes, opset_version=OPSET)
-    with _only_outputs(model, outputs):
-        graph, _ = OnnxExporter().export_program(model, example, config)
+    config = OnnxConfig(dynamic=True, dynamic_shapes=job.dynamic_shapes(), opset_version=OPSET)
+    with _only_outputs(job.model, job.outputs):
+        graph, _ = OnnxExporter().export_program(job.model, dict(job.example), config)
     return graph
 
 
-def _plain(model: PreTrainedModel, example: dict[str, torch.Tensor], outputs: tuple[str, ...]) -> onnx_ir.Model:
-    return _convert(_export_program(model, example, outputs), example, outputs)
+def exporter_through_interface(job: TraceJob) -> onnx_ir.Model:
+    """Trace with transformers' exporter and Headway's attention.
+
+    Raises:
+        NotApplicableError: the model's attention does not go through the interface.
+    """
+    with attention_implementation(job.model, INTERFACE_NAME), CallCounter() as counter:
+        graph = transformers_exporter(job)
+    if counter.calls == 0:
+        raise NotApplicableError("its attention does not go through the interface", graph)
+    return graph
 
 
-_PATHS: Mapping[str, Callable[[PreTrainedModel, dict[str, torch.Tensor], tuple[str, ...]], onnx_ir.Model]] = {
-    "attention interface": _through_interface,
-    "transformers exporter": _transformers_exporter,
-    "plain trace": _plain,
+INTERFACE_PATH, PLAIN_PATH, EXPORTER_PATH = "attention interface", "plain trace", "transformers exporter"
+
+# In the order in which they are tried. The third element names the path where a model turns out not to use the
+# interface: its graph is there already, traced without it.
+PATHS: Mapping[str, tuple[Callable[[TraceJob], onnx_ir.Model], str]] = {
+    INTERFACE_PATH: (through_interface, PLAIN_PATH),
+    "attention interface in transformers exporter": (exporter_through_interface, EXPORTER_PATH),
+    EXPORTER_PATH: (transformers_exporter, EXPORTER_PATH),
+    PLAIN_PATH: (plain, PLAIN_PATH),
 }
 
 
-def _export_program(
-    model: PreTrainedModel, example: dict[str, torch.Tensor], outputs: tuple[str, ...]
-) -> torch.export.ExportedProgram:
-    shapes = (tuple(_dynamic_shapes(example).values()),)
-    head = Head(model, example, outputs)
-    return torch.export.export(head, tuple(example.values()), dynamic_shapes=shapes, strict=False)
+def traces(job: TraceJob, refused: dict[str, str]) -> Iterator[tuple[str, onnx_ir.Model]]:
+    """Yield (path, graph) for every path that gives a graph, one at a time, best first.
 
-
-def _convert(
-    program: torch.export.ExportedProgram, example: dict[str, torch.Tensor], outputs: tuple[str, ...]
-) -> onnx_ir.Model:
-    onnx_program = torch.onnx.export(
-        program,
-        tuple(example.values()),
-        input_names=list(example),
-        output_names=list(outputs),
-        opset_version=OPSET,
-        dynamo=True,
-        verbose=False,
-    )
-    if onnx_program is None:
-        raise ExportError("torch.onnx.export returned nothing")
-    return onnx_program.model
-
-
-def _dynamic_shapes(example: Mapping[str, torch.Tensor]) -> dict[str, dict[int, Any]]:
-    # DYNAMIC fails where a model bakes in a size; AUTO would do so silently.
-    return {name: dict.fromkeys(range(tensor.dim()), torch.export.Dim.DYNAMIC) for name, tensor in example.items()}
+    Args:
+        refused: path → why it gave none; filled on the way. The caller adds why a graph it got was no good.
+    """
+    tried: set[str] = set()
+    for name, (tracer, without_interface) in PATHS.items():
+        if name in tried:
+            continue
+        path = name
+        try:
+            with quiet(), torch.no_grad(), _without_cache(job.model):
+                graph = tracer(job)
+        except NotApplicableError as error:
+            refused[name] = str(error)
+            if error.graph is None or without_interface in tried:
+                continue
+            path, graph = without_interface, error.graph
+        except Exception as error:
+            # Tracing runs the model's own code: whatever it raises, the next path gets its turn.
+            refused[name] = reason(error)
+            continue
+        tried.add(path)
+        yield path, graph
 
 
 @contextlib.contextmanager
@@ -173,6 +175,20 @@ def _only_outputs(model: PreTrainedModel, outputs: tuple[str, ...]) -> Iterator[
 
 
 @contextlib.contextmanager
+def _without_cache(model: PreTrainedModel) -> Iterator[None]:
+    """Keep decoders from building a cache that nothing reads."""
+    configs = {id(config): config for config in (model.config, model.config.get_text_config())}.values()
+    before = [(config, config.use_cache) for config in configs if hasattr(config, "use_cache")]
+    for config, _ in before:
+        config.use_cache = False
+    try:
+        yield
+    finally:
+        for config, value in before:
+            config.use_cache = value
+
+
+@contextlib.contextmanager
 def quiet() -> Iterator[None]:
     """Keep torch's and onnxscript's chatter off the terminal; errors still raise."""
     loggers = [logging.getLogger(name) for name in ("torch", "torch.onnx", "onnxscript", "onnx_ir", "transformers")]
@@ -189,5 +205,6 @@ def quiet() -> Iterator[None]:
 
 
 def reason(error: Exception) -> str:
+    """One line of why a path did not work."""
     first = (str(error).strip().splitlines() or [""])[0]
     return first[:300] if isinstance(error, NotApplicableError) else f"{type(error).__name__}: {first[:300]}"
