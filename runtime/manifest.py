@@ -45,13 +45,18 @@ class FileEntry:
 
 @dataclass(frozen=True)
 class Component:
-    """One ONNX graph of a variant: ``model``, or ``encoder_model`` and ``decoder_model``."""
+    """One ONNX graph of a variant: ``model``, or ``encoder_model`` and ``decoder_model``.
+
+    ``defaults`` holds the inputs that a caller may leave out, with the number that fills them then; None where the
+    exporter did not find out.
+    """
 
     file: str
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
     opset: int
     operators: Mapping[str, int] = field(default_factory=dict)
+    defaults: Mapping[str, int] | None = None
 
 
 @dataclass(frozen=True)

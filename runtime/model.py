@@ -22,7 +22,7 @@ from .session import Session, SessionOptions
 
 Array = NDArray[Any]
 
-# Inputs a caller may leave out, and what stands in for them.
+# Inputs a caller may leave out, and what stands in for them, where the manifest does not say.
 _DEFAULT_FILL: Mapping[str, int] = {"attention_mask": 1, "token_type_ids": 0}
 
 
@@ -47,6 +47,7 @@ class Model:
         self._specs: Mapping[str, TensorSpec] = {spec.name: spec for spec in session.inputs}
         self.main_input_name = session.input_names[0] if session.input_names else "input_ids"
         self._vocab_size = _vocab_size(self.config)
+        self._defaults = _defaults(artifact, dtype)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.name_or_path!r}, dtype={self.dtype!r}, device={self.device!r})"
@@ -160,9 +161,10 @@ class Model:
         for name, spec in self._specs.items():
             if name in feeds:
                 continue
-            if name not in _DEFAULT_FILL or main is None:
+            if name not in self._defaults or main is None:
                 raise InputError(f"{name} is missing; the model takes {', '.join(self._specs)}.")
-            feeds[name] = np.full(main.shape, _DEFAULT_FILL[name], dtype=spec.dtype)
+            shape = (*main.shape, *spec.shape[main.ndim :])
+            feeds[name] = np.full(shape, self._defaults[name], dtype=spec.dtype)
 
     def _check_ids(self, ids: Array) -> None:
         if ids.size == 0:
@@ -219,6 +221,12 @@ class Model:
 def _vocab_size(config: Config) -> int | None:
     size = config.get("vocab_size")
     return size if isinstance(size, int) and size > 0 else None
+
+
+def _defaults(artifact: Artifact, dtype: str) -> Mapping[str, int]:
+    variant = artifact.manifest.variants.get(dtype) if artifact.manifest else None
+    component = variant.components.get("model") if variant else None
+    return _DEFAULT_FILL if component is None or component.defaults is None else component.defaults
 
 
 def _require_task(artifact: Artifact, model_class: type[Model]) -> None:
