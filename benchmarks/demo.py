@@ -42,7 +42,7 @@ def _trained(train: Callable[[Path, Path], TrainedHead]) -> Callable[[Path], Pat
         head = train(fetch("minilm"), folder)
         print(
             f"  trained a small head on {head.num_sentences} handwritten sentences, on the frozen MiniLM trunk: "
-            f"{head.num_right} of {head.num_held_out} right on sentences it had not seen"
+            f"{head.num_right} of {head.num_held_out} {head.counted} right in sentences it had not seen"
         )
         return head.checkpoint
 
@@ -163,6 +163,7 @@ def _compare(example: Example, runtime_python: str, artifact: Path, checkpoint: 
         "results": results["result"],
         "largest_difference": _largest_difference(results["result"], expected),
         "num_threads": int(threads),
+        "num_rounds": NUM_ROUNDS,
         "headway_start_seconds": headway_start_seconds,
         "pytorch_start_seconds": pytorch_start_seconds,
         "timings": timings,

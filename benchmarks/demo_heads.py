@@ -27,6 +27,8 @@ class TrainedHead:
     num_sentences: int
     num_right: int
     num_held_out: int
+    counted: str
+    """What was counted on the sentences held out: ``"sentences"`` or ``"tokens"``."""
 
 
 def train_sentiment(trunk: Path, checkpoint: Path) -> TrainedHead:
@@ -38,20 +40,20 @@ def train_sentiment(trunk: Path, checkpoint: Path) -> TrainedHead:
     _fit(head, hidden, labels, learning_rate=1e-3, num_steps=80)
     hidden, labels = _hidden_states(model, tokenizer, HELD_OUT_SENTIMENT)
     num_right = int((head(hidden).argmax(-1) == labels).sum())
-    return _save(model, tokenizer, checkpoint, len(labelled), num_right, len(labels))
+    return _save(model, tokenizer, checkpoint, len(labelled), num_right, len(labels), "sentences")
 
 
 def train_entities(trunk: Path, checkpoint: Path) -> TrainedHead:
     """Train the classifier of a token classification head on `trunk`; save the model to `checkpoint`.
 
-    The held-out figures count tokens, special tokens left out.
+    Tokens are counted on the sentences held out, special tokens left out.
     """
     model, tokenizer = _load("AutoModelForTokenClassification", trunk, ENTITY_LABELS)
     hidden, labels = _token_states(model, tokenizer, ENTITIES)
     _fit(model.classifier, hidden, labels, learning_rate=3e-3, num_steps=150)
     hidden, labels = _token_states(model, tokenizer, HELD_OUT_ENTITIES)
     num_right = int((model.classifier(hidden).argmax(-1) == labels).sum())
-    return _save(model, tokenizer, checkpoint, len(ENTITIES), num_right, len(labels))
+    return _save(model, tokenizer, checkpoint, len(ENTITIES), num_right, len(labels), "tokens")
 
 
 def _load(auto_class: str, trunk: Path, labels: list[str]) -> tuple[Any, Any]:
@@ -120,9 +122,7 @@ def _fit(
             optimizer.step()
 
 
-def _save(
-    model: Any, tokenizer: Any, checkpoint: Path, num_sentences: int, num_right: int, num_held_out: int
-) -> TrainedHead:
+def _save(model: Any, tokenizer: Any, checkpoint: Path, *figures: Any) -> TrainedHead:
     model.save_pretrained(checkpoint)
     tokenizer.save_pretrained(checkpoint)
-    return TrainedHead(checkpoint, num_sentences, num_right, num_held_out)
+    return TrainedHead(checkpoint, *figures)

@@ -47,31 +47,37 @@ def print_environments(environments: Mapping[str, Any]) -> None:
 
 
 def print_table(rows: Sequence[Mapping[str, Any]]) -> None:
-    """Print sizes and timings, a line for each example and number of texts."""
-    threads = rows[0]["num_threads"]
-    print(f"\nSame texts, float32, {threads} threads, in turns, medians; start: process start to first answer\n")
-    columns = ["", "artifact", "export", "texts", "PyTorch", "Headway", "ratio", "start", "", "difference"]
-    print(_line(columns))
+    """Print sizes and start-up, a line for each example, then timings, a line for each number of texts."""
+    print("\nExports (start: from the start of the process to the first answer)\n")
+    print(_line("", ["checkpoint", "artifact", "export", "start: PyTorch", "Headway", "difference"]))
+    for row in rows:
+        print(_line(row["name"], _export_cells(row)))
+    print(f"\nSame texts, float32, {rows[0]['num_threads']} threads, in turns; medians of {rows[0]['num_rounds']}\n")
+    print(_line("", ["texts", "PyTorch", "Headway", "faster"]))
     for row in rows:
         for timing in row["timings"].values():
-            print(_line(_cells(row, timing)))
+            print(_line(row["name"], _timing_cells(timing)))
 
 
-def _cells(row: Mapping[str, Any], timing: Mapping[str, float]) -> list[str]:
+def _export_cells(row: Mapping[str, Any]) -> list[str]:
     return [
-        row["name"],
+        f"{row['checkpoint_bytes'] / MEBIBYTE:.0f} MiB",
         f"{row['artifact_bytes'] / MEBIBYTE:.0f} MiB",
         f"{row['export_seconds']:.0f} s",
-        f"{timing['num_texts']:.0f}",
-        f"{timing['pytorch_ms']:.1f} ms",
-        f"{timing['headway_ms']:.1f} ms",
-        f"{timing['pytorch_ms'] / timing['headway_ms']:.1f} x",
         f"{row['pytorch_start_seconds']:.1f} s",
         f"{row['headway_start_seconds']:.1f} s",
         f"{row['largest_difference']:.0e}",
     ]
 
 
-def _line(cells: Sequence[str]) -> str:
-    first, *others = cells
-    return f"  {first:11}" + "".join(f"{cell:>11}" for cell in others)
+def _timing_cells(timing: Mapping[str, float]) -> list[str]:
+    return [
+        f"{timing['num_texts']:.0f}",
+        f"{timing['pytorch_ms']:.1f} ms",
+        f"{timing['headway_ms']:.1f} ms",
+        f"{timing['pytorch_ms'] / timing['headway_ms']:.1f} x",
+    ]
+
+
+def _line(name: str, cells: Sequence[str]) -> str:
+    return f"  {name:11}" + "".join(f"{cell:>15}" for cell in cells)
