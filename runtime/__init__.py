@@ -13,8 +13,10 @@ if TYPE_CHECKING:
     from .artifact import Artifact
     from .configuration import AutoConfig, Config
     from .encoding import BatchEncoding
+    from .generation.config import GenerationConfig
     from .models import (
         AutoModel,
+        AutoModelForCausalLM,
         AutoModelForMaskedLM,
         AutoModelForMultipleChoice,
         AutoModelForNextSentencePrediction,
@@ -33,6 +35,7 @@ __all__ = [
     "Artifact",
     "AutoConfig",
     "AutoModel",
+    "AutoModelForCausalLM",
     "AutoModelForMaskedLM",
     "AutoModelForMultipleChoice",
     "AutoModelForNextSentencePrediction",
@@ -42,6 +45,7 @@ __all__ = [
     "AutoTokenizer",
     "BatchEncoding",
     "Config",
+    "GenerationConfig",
     "ModelOutput",
     "Session",
     "SessionOptions",
@@ -59,8 +63,10 @@ _EXPORTS = {
     "artifact": ("Artifact",),
     "configuration": ("AutoConfig", "Config"),
     "encoding": ("BatchEncoding",),
+    "generation.config": ("GenerationConfig",),
     "models": (
         "AutoModel",
+        "AutoModelForCausalLM",
         "AutoModelForMaskedLM",
         "AutoModelForMultipleChoice",
         "AutoModelForNextSentencePrediction",

@@ -7,12 +7,14 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from .errors import TaskError
+from .generation.causal_lm import AutoModelForCausalLM
 from .model import Model
 from .model_loading import HubOptions, open_artifact
 
 __all__ = [
     "MODEL_CLASSES",
     "AutoModel",
+    "AutoModelForCausalLM",
     "AutoModelForMaskedLM",
     "AutoModelForMultipleChoice",
     "AutoModelForNextSentencePrediction",
@@ -76,6 +78,7 @@ MODEL_CLASSES: dict[str, type[Model]] = {
     model_class.task: model_class
     for model_class in (
         AutoModel,
+        AutoModelForCausalLM,
         AutoModelForMaskedLM,
         AutoModelForMultipleChoice,
         AutoModelForNextSentencePrediction,

@@ -131,7 +131,7 @@ class Decoder:
         longest = max(int(length) + len(tokens) for length, tokens in zip(cache.lengths, rows, strict=True))
         cache.reserve(longest)
         if self._fits_one_call(cache, rows):
-            return self._prefill_together(cache, rows)
+            return self._prefill_together(cache, rows)[:, 0]
         logits = [self.extend_row(cache, row, tokens)[-1] for row, tokens in enumerate(rows)]
         return np.stack(logits)
 
@@ -161,6 +161,9 @@ class Decoder:
         """Append tokens to every row; the logits after each of them, (tokens, vocab) float32 per row."""
         longest = max(int(length) + len(tokens) for length, tokens in zip(cache.lengths, rows, strict=True))
         cache.reserve(longest)
+        if self._fits_one_call(cache, rows):
+            logits = self._prefill_together(cache, rows, all_logits=True)
+            return [row_logits[: len(tokens)] for row_logits, tokens in zip(logits, rows, strict=True)]
         return [self.extend_row(cache, row, tokens, num_logits=len(tokens)) for row, tokens in enumerate(rows)]
 
     def _fits_one_call(self, cache: SharedBufferCache, rows: Sequence[TokenIds]) -> bool:
@@ -168,15 +171,19 @@ class Decoder:
         longest = max(map(len, rows))
         return len(rows) > 1 and not cache.lengths.any() and longest * len(rows) <= PREFILL_CHUNK_TOKENS
 
-    def _prefill_together(self, cache: SharedBufferCache, rows: Sequence[TokenIds]) -> Scores:
+    def _prefill_together(
+        self, cache: SharedBufferCache, rows: Sequence[TokenIds], *, all_logits: bool = False
+    ) -> Scores:
+        """Run all rows padded to the longest; logits after each row's last token (rows, 1, vocab), or after all."""
         lengths = np.array([len(tokens) for tokens in rows])
         block = np.zeros((len(rows), lengths.max()), dtype=np.int64)
         for row, tokens in enumerate(rows):
             block[row, : len(tokens)] = tokens
-        logits = self._run_block(cache, block, lengths[:, None] - 1, lengths)
+        kept = np.broadcast_to(np.arange(block.shape[1]), block.shape) if all_logits else lengths[:, None] - 1
+        logits = self._run_block(cache, block, kept, lengths)
         for row, tokens in enumerate(rows):
             cache.record(row, tokens)
-        return logits[:, 0]
+        return logits
 
     def _run_block(
         self,
