@@ -29,6 +29,7 @@ from .config import GenerationConfig
 from .history import Scores, TokenHistory, TokenIds
 from .sampler import Seed, row_generators
 from .stopping import StoppingCriteria
+from .top import highest_indices
 
 _HOPELESS = np.float32(-1e9)
 _LEAST_EXPONENT = -100.0
@@ -222,11 +223,7 @@ class BeamSearch:
 
 def top_indices(scores: Scores, count: int) -> NDArray[np.intp]:
     """(rows, count) columns of the highest scores of each row, highest first, the first of equals first."""
-    if count >= scores.shape[1]:
-        return np.argsort(-scores, axis=1, kind="stable")[:, :count]
-    head = np.sort(np.argpartition(scores, scores.shape[1] - count, axis=1)[:, -count:], axis=1)
-    order = np.argsort(-np.take_along_axis(scores, head, axis=1), axis=1, kind="stable")
-    return np.take_along_axis(head, order, axis=1)
+    return np.stack([highest_indices(row, count) for row in scores])
 
 
 def sample_without_replacement(scores: Scores, count: int, generator: np.random.Generator) -> NDArray[np.intp]:

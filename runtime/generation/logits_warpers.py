@@ -13,11 +13,10 @@ from numpy.typing import NDArray
 
 from ..numerics import log_softmax, softmax
 from .history import Scores, TokenHistory
-
-Indices = NDArray[np.intp]
+from .top import Indices, highest_indices, kth_highest
 
 _TOP_H_CANDIDATES = 100
-_TOP_P_CANDIDATES = 1024
+_TYPICAL_CANDIDATES = 1024
 
 
 class Temperature:
@@ -41,7 +40,8 @@ class TopK:
     def __call__(self, history: TokenHistory, scores: Scores) -> Scores:
         """Ban what is below the k-th score."""
         if self._top_k < scores.shape[1]:
-            scores[scores < _highest(scores, self._top_k)[:, -1:]] = -np.inf
+            for row_scores in scores:
+                row_scores[row_scores < kth_highest(row_scores, self._top_k)] = -np.inf
         return scores
 
 
@@ -51,8 +51,11 @@ class RowTruncation(ABC):
     def __call__(self, history: TokenHistory, scores: Scores) -> Scores:
         """Ban, row by row, what :meth:`removed` names."""
         for row_scores in scores:
-            candidates = np.flatnonzero(row_scores != -np.inf)
-            if len(candidates):
+            is_candidate = row_scores != -np.inf
+            if is_candidate.all():
+                row_scores[self.removed(row_scores)] = -np.inf
+            elif is_candidate.any():
+                candidates = np.flatnonzero(is_candidate)
                 row_scores[candidates[self.removed(row_scores[candidates])]] = -np.inf
         return scores
 
@@ -71,29 +74,24 @@ class TopP(RowTruncation):
     def removed(self, scores: Scores) -> NDArray[np.bool_]:
         """Remove from the least likely up, while the sum, the token's own share included, stays within 1 - top_p."""
         probabilities = softmax(scores)
-        order = self._head(probabilities)
-        ascending = order[::-1]
+        head = self._ascending_head(probabilities)
         # Summed in double precision, as torch sums; below the head lies what the head leaves.
-        in_order = probabilities[ascending].astype(np.float64)
-        below = probabilities.sum(dtype=np.float64) - in_order.sum()
-        sums = (below + in_order.cumsum()).astype(np.float32)
-        is_removed = sums <= self._removed_mass
-        is_removed[max(0, len(ascending) - self._min_tokens_to_keep) :] = False
-        kept = ascending[~is_removed]
-        mask = np.ones(len(scores), dtype=bool)
-        mask[kept] = False
-        return mask
+        below = probabilities.sum(dtype=np.float64) - head.sum(dtype=np.float64)
+        sums = (below + head.cumsum(dtype=np.float64)).astype(np.float32)
+        num_removed = int(np.count_nonzero(sums <= self._removed_mass))
+        num_removed = max(0, min(num_removed, len(head) - self._min_tokens_to_keep))
+        lowest_kept = head[num_removed]
+        is_removed: NDArray[np.bool_] = probabilities < lowest_kept
+        equal = np.flatnonzero(probabilities == lowest_kept)
+        num_kept_equal = np.count_nonzero(head[num_removed:] == lowest_kept)
+        is_removed[equal[: len(equal) - num_kept_equal]] = True
+        return is_removed
 
-    def _head(self, probabilities: NDArray[np.floating]) -> Indices:
-        """Indices of the most likely tokens, most likely first: enough to hold all that is kept."""
-        size = max(_TOP_P_CANDIDATES, self._min_tokens_to_keep)
-        while size < len(probabilities):
-            head = np.argpartition(probabilities, len(probabilities) - size)[-size:]
-            rest = probabilities.sum(dtype=np.float64) - probabilities[head].sum(dtype=np.float64)
-            if rest < 0.999 * self._removed_mass:
-                return head[np.argsort(-probabilities[head], kind="stable")]
-            size *= 8
-        return np.argsort(-probabilities, kind="stable")
+    def _ascending_head(self, probabilities: NDArray[np.floating]) -> NDArray[np.floating]:
+        """Probabilities in ascending order without the smallest, which all together stay within what is removed."""
+        negligible = 0.999 * self._removed_mass / len(probabilities)
+        head = probabilities[probabilities > negligible]
+        return np.sort(head if len(head) >= self._min_tokens_to_keep else probabilities)
 
 
 class MinP(RowTruncation):
@@ -107,7 +105,7 @@ class MinP(RowTruncation):
         """Remove the unlikely ones."""
         probabilities = softmax(scores)
         is_removed: NDArray[np.bool_] = probabilities < self._min_p * probabilities.max()
-        is_removed[_top_indices(probabilities, self._min_tokens_to_keep)] = False
+        is_removed[highest_indices(probabilities, self._min_tokens_to_keep)] = False
         return is_removed
 
 
@@ -126,12 +124,23 @@ class TypicalP(RowTruncation):
         log_probabilities = log_softmax(scores)
         entropy = -(log_probabilities * np.exp(log_probabilities)).sum()
         distances = np.abs(-log_probabilities - entropy)
-        order = np.argsort(distances, kind="stable")
-        sums = softmax(scores[order]).cumsum(dtype=np.float64).astype(np.float32)
-        last = min(int((sums < self._mass).sum()), len(scores) - 1)
-        is_removed: NDArray[np.bool_] = distances > distances[order[last]]
-        is_removed[order[: self._min_tokens_to_keep]] = False
+        probabilities = softmax(scores)
+        nearest = self._nearest(distances, probabilities)
+        sums = probabilities[nearest].cumsum(dtype=np.float64).astype(np.float32)
+        last = min(int(np.count_nonzero(sums < self._mass)), len(nearest) - 1)
+        is_removed: NDArray[np.bool_] = distances > distances[nearest[last]]
+        is_removed[nearest[: self._min_tokens_to_keep]] = False
         return is_removed
+
+    def _nearest(self, distances: NDArray[np.floating], probabilities: NDArray[np.floating]) -> Indices:
+        """Indices by distance, nearest first: enough to add up to the mass."""
+        size = _TYPICAL_CANDIDATES
+        while size < len(distances):
+            head = np.argpartition(distances, size)[:size]
+            if probabilities[head].sum() > 1.001 * self._mass:
+                return head[np.argsort(distances[head], kind="stable")]
+            size *= 8
+        return np.argsort(distances, kind="stable")
 
 
 class EpsilonCutoff(RowTruncation):
@@ -143,7 +152,7 @@ class EpsilonCutoff(RowTruncation):
 
     def removed(self, scores: Scores) -> NDArray[np.bool_]:
         """Remove what is below both the cutoff and the highest scores."""
-        return (softmax(scores) < self._epsilon) & (scores < _least_of_top(scores, self._min_tokens_to_keep))
+        return (softmax(scores) < self._epsilon) & (scores < kth_highest(scores, self._min_tokens_to_keep))
 
 
 class EtaCutoff(RowTruncation):
@@ -160,7 +169,7 @@ class EtaCutoff(RowTruncation):
         entropy = -(log_probabilities * probabilities).sum()
         eta = min(self._epsilon, np.sqrt(self._epsilon) * np.exp(-entropy))
         is_removed: NDArray[np.bool_] = probabilities < eta
-        return is_removed & (scores < _least_of_top(scores, self._min_tokens_to_keep))
+        return is_removed & (scores < kth_highest(scores, self._min_tokens_to_keep))
 
 
 class TopH(RowTruncation):
@@ -171,7 +180,7 @@ class TopH(RowTruncation):
 
     def removed(self, scores: Scores) -> NDArray[np.bool_]:
         """Keep the head of the 100 likeliest whose entropy terms add up to the share, and the first always."""
-        order = _top_indices(scores, _TOP_H_CANDIDATES)
+        order = highest_indices(scores, _TOP_H_CANDIDATES)
         log_probabilities = log_softmax(scores[order])
         probabilities = softmax(scores[order])
         entropy = -(log_probabilities * probabilities).sum()
@@ -193,26 +202,3 @@ def remove_invalid_values(history: TokenHistory, scores: Scores) -> Scores:
 def renormalize(history: TokenHistory, scores: Scores) -> Scores:
     """Logarithm of the softmax. transformers: LogitNormalization."""
     return log_softmax(scores).astype(np.float32, copy=False)
-
-
-def _highest(scores: Scores, count: int) -> Scores:
-    """(rows, count) the highest scores of each row, the lowest of them last."""
-    part = np.partition(scores, scores.shape[-1] - count, axis=-1)
-    return part[..., ::-1][..., :count]
-
-
-def _least_of_top(scores: Scores, count: int) -> np.float32:
-    """The ``count``-th highest score, or the lowest of all."""
-    lowest: np.float32 = _highest(scores, min(count, len(scores)))[-1]
-    return lowest
-
-
-def _top_indices(scores: NDArray[np.floating], count: int) -> Indices:
-    """Indices of the highest scores, highest first, the first of equals first."""
-    if count == 1:
-        return np.array([scores.argmax()])
-    if count < len(scores):
-        head = np.flatnonzero(scores >= np.partition(scores, len(scores) - count)[len(scores) - count])
-    else:
-        head = np.arange(len(scores))
-    return head[np.argsort(-scores[head], kind="stable")][:count]

@@ -15,6 +15,8 @@ Seed = int | Sequence[int] | None
 RowGenerators = list[np.random.Generator]
 Sampler = Callable[[Scores, NDArray[np.integer] | None], TokenIds]
 
+_BLOCK_SIZE = 256
+
 
 def make_sampler(config: GenerationConfig, seed: Seed = None, *, num_rows: int) -> Sampler:
     """Closure from processed scores to next tokens.
@@ -72,14 +74,26 @@ def draw(scores: Scores, generator: np.random.Generator, row: int = 0) -> int:
     Raises:
         OptionError: no token has a finite score, or one is nan or +inf.
     """
-    candidates = np.flatnonzero(scores != -np.inf)  # nan stays, and is refused below
-    weights = scores[candidates]
-    highest = weights.max(initial=-np.inf)
-    if not np.isfinite(highest) or len(candidates) == 0:
+    highest = scores.max(initial=-np.inf)
+    if not np.isfinite(highest):
         raise OptionError(
             f"Row {row} cannot be sampled: its highest score is {highest}. Relax the options that ban tokens, "
             "or pass remove_invalid_values=True if the model gives nan or inf."
         )
-    cumulative = np.exp(weights - highest).cumsum(dtype=np.float64)
-    position = cumulative.searchsorted(generator.random() * cumulative[-1], side="right")
-    return int(candidates[min(int(position), len(candidates) - 1)])
+    blocks = np.zeros((-(-len(scores) // _BLOCK_SIZE), _BLOCK_SIZE), dtype=np.float32)
+    weights = blocks.reshape(-1)[: len(scores)]
+    np.exp(scores - highest, out=weights)
+    # First the block, then the token in it: summing the whole vocabulary up one by one would cost most of a draw.
+    block, rest = _locate(blocks.sum(axis=1), generator.random())
+    position, _ = _locate(blocks[block], rest)
+    return int(block) * _BLOCK_SIZE + position
+
+
+def _locate(weights: NDArray[np.floating], share: float) -> tuple[int, float]:
+    """Where ``share`` (0 to 1) of the sum of ``weights`` is reached, and which share of that weight is used up."""
+    sums = weights.cumsum(dtype=np.float64)
+    target = share * sums[-1]
+    last = int(sums.searchsorted(sums[-1]))  # the last weight over 0
+    position = min(int(sums.searchsorted(target, side="right")), last)
+    used = (target - (sums[position] - weights[position])) / weights[position]
+    return position, min(max(float(used), 0.0), 1.0)

@@ -147,3 +147,15 @@ def test_a_row_that_cannot_be_sampled(row):
 def test_greedy_takes_the_first_of_equals():
     assert greedy(np.array([[1, 3, 3], [2, 0, 1]], dtype=np.float32), None).tolist() == [1, 0]
     assert make_sampler(GenerationConfig(), num_rows=2) is greedy
+
+
+@pytest.mark.parametrize("size", [1, 255, 256, 257, 5000])
+def test_draws_over_several_blocks_of_the_vocabulary(size):
+    """The sum of a large vocabulary is taken block by block: every share of it leads to the right token."""
+    scores = np.random.default_rng(size).normal(size=size).astype(np.float32)
+    sums = np.exp(scores.astype(np.float64)).cumsum()
+    for share in (0.0, 0.1, 0.5, 0.77, 0.999):
+        token = draw(scores, _Fixed(share))
+        target = share * sums[-1]
+        assert sums[token] >= target * (1 - 1e-5)
+        assert token == 0 or sums[token - 1] <= target * (1 + 1e-5)
