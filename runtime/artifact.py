@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from .errors import ArtifactNotFoundError, CorruptArtifactError, NotExportedError
+from .errors import ArtifactError, ArtifactNotFoundError, CorruptArtifactError, NotExportedError
 from .manifest import (
     FORMAT_VERSION,
     MANIFEST_FILE,
@@ -204,11 +204,20 @@ class Artifact:
             )
         return path
 
-    def changed_files(self) -> dict[str, str]:
-        """Files that no longer match the manifest's size and sha256 → what is wrong (reads every file)."""
+    def changed_files(self, *, contents: bool = True) -> dict[str, str]:
+        """Files that no longer match the manifest → what is wrong.
+
+        Args:
+            contents: read every file and compare its sha256; False only looks at sizes.
+        """
         entries = {entry.path: entry for variant in self._listed_variants() for entry in variant.files}
-        found = {path: self._difference(entry) for path, entry in entries.items()}
+        found = {path: self._difference(entry, contents) for path, entry in entries.items()}
         return {path: difference for path, difference in found.items() if difference}
+
+    def graph_files(self) -> Iterator[Path]:
+        """ONNX files of the folder and of the folders in it, whether or not the manifest lists them."""
+        # Two levels, not the whole tree: somebody will pass "/" or a home folder.
+        yield from sorted(path for pattern in ("*.onnx", "*/*.onnx") for path in self.folder.glob(pattern))
 
     def own_files(self) -> Iterator[Path]:
         """Files that make up the artifact: all in the folder but hidden ones and PyTorch weights."""
@@ -256,11 +265,13 @@ class Artifact:
                 f"{path} has {size_bytes} bytes; the manifest says {entry.size_bytes}. Copy or export it again."
             )
 
-    def _difference(self, entry: FileEntry) -> str | None:
+    def _difference(self, entry: FileEntry, contents: bool) -> str | None:
         try:
             self._require_whole(entry)
+            if not contents:
+                return None
             digest = file_entry(self.folder, self.folder / entry.path).sha256
-        except CorruptArtifactError as error:
+        except ArtifactError as error:
             return str(error)
         except OSError as error:
             return f"cannot be read: {error.strerror}"
@@ -274,16 +285,13 @@ class Artifact:
         candidates = (self.folder / ONNX_FOLDER / name, self.folder / name)
         return next((path for path in candidates if is_regular_file(path)), None)
 
-    def _graphs(self) -> Iterator[Path]:
-        # Two levels, not the whole tree: somebody will pass "/" or a home folder.
-        yield from self.folder.glob("*.onnx")
-        yield from self.folder.glob("*/*.onnx")
-
     def _onnx_files(self) -> str:
-        return ", ".join(sorted(path.relative_to(self.folder).as_posix() for path in self._graphs())) or "no ONNX file"
+        return (
+            ", ".join(sorted(path.relative_to(self.folder).as_posix() for path in self.graph_files())) or "no ONNX file"
+        )
 
     def _require_onnx(self) -> None:
-        if self.manifest or any(self._graphs()):
+        if self.manifest or any(self.graph_files()):
             return
         if any(path for pattern in PYTORCH_WEIGHT_PATTERNS for path in self.folder.glob(pattern)):
             raise NotExportedError(

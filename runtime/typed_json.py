@@ -6,7 +6,7 @@ import dataclasses
 import types
 import typing
 from collections.abc import Callable, Mapping
-from functools import cache
+from functools import lru_cache
 from typing import Any, TypeVar
 
 Record = TypeVar("Record")
@@ -46,8 +46,8 @@ def record_from_json(record_type: type[Record], value: Any, where: str = "") -> 
     return record_type(**arguments)
 
 
-@cache
-def _declared_fields(record_type: type) -> tuple[tuple[dataclasses.Field[Any], Any], ...]:
+@lru_cache(maxsize=64)
+def _declared_fields(record_type: Any) -> tuple[tuple[dataclasses.Field[Any], Any], ...]:
     hints = typing.get_type_hints(record_type)
     return tuple((field, hints[field.name]) for field in dataclasses.fields(record_type))
 
