@@ -13,6 +13,7 @@ from headway.runtime.artifact import Component, Manifest, Variant, file_entry, o
 from headway.runtime.errors import ExportError, VerificationError
 
 from .decoder_cache import RefusedError
+from .decoder_fallback import trace_growing_decoder
 from .decoder_trace import trace_decoder
 from .decoder_verify import verify_decoder
 from .fusions.pipeline import fuse_decoder, fusion_summary
@@ -100,9 +101,18 @@ def _through_interface(model: PreTrainedModel, max_length: int | None) -> Decode
     return DecoderTrace(traced.graph, fusions)
 
 
+def _plain(model: PreTrainedModel, max_length: int | None) -> DecoderTrace:
+    traced = trace_growing_decoder(model)
+    fusions = fusion_summary(fuse_decoder(traced.graph))
+    drop_unused_inputs(traced.graph)
+    kept = {str(value.name) for value in traced.graph.graph.inputs}
+    finish_graph(traced.graph, {name: axes for name, axes in traced.axes.items() if name in kept}, traced.output_names)
+    return DecoderTrace(traced.graph, fusions)
+
+
 # Positions of a rotary table where a model names no limit.
 _DEFAULT_POSITIONS = 4096
-_PATHS: Mapping[str, Tracer] = {"attention interface": _through_interface}
+_PATHS: Mapping[str, Tracer] = {"attention interface": _through_interface, "plain trace": _plain}
 
 
 def _manifest(

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from transformers import PreTrainedModel
 
 from headway.runtime.errors import VerificationError
-from headway.runtime.generation.decoder import Decoder
+from headway.runtime.generation.network import TokenDecoder, open_decoder
 from headway.runtime.session import Session, SessionOptions
 
 from .verify import CaseResult, Verification, cosine_similarity, relative_error
@@ -35,7 +35,7 @@ def verify_decoder(model: PreTrainedModel, path: Path, max_length: int | None, t
     Raises:
         VerificationError: logits differ by more than the tolerance, or a token differs.
     """
-    decoder = Decoder(Session(path, options=SessionOptions(device="cpu")), max_length)
+    decoder = open_decoder(Session(path, options=SessionOptions(device="cpu")), max_length)
     results = tuple(_compare(model, *case, tolerance) for case in _cases(decoder, max_length))
     failed = [case for case in results if case.error is None or not case.error <= tolerance]
     if failed:
@@ -49,7 +49,7 @@ def verify_decoder(model: PreTrainedModel, path: Path, max_length: int | None, t
 Case = tuple[str, Tokens, Logits, int]
 
 
-def _cases(decoder: Decoder, max_length: int | None) -> Iterator[Case]:
+def _cases(decoder: TokenDecoder, max_length: int | None) -> Iterator[Case]:
     """Name, tokens of one sequence, the graph's logits after each of its last tokens, and how many it chose itself."""
     generator = np.random.default_rng(0)
     limit = max_length or 1 << 30
@@ -63,18 +63,18 @@ def _cases(decoder: Decoder, max_length: int | None) -> Iterator[Case]:
     yield from _greedy(decoder, [prompt(length) for length in _RAGGED_PROMPTS], limit)
 
 
-def _scored(decoder: Decoder, name: str, tokens: Tokens) -> Case:
+def _scored(decoder: TokenDecoder, name: str, tokens: Tokens) -> Case:
     cache = decoder.new_cache(1, len(tokens))
     return name, tokens, decoder.score(cache, [tokens])[0], 0
 
 
-def _chunked(decoder: Decoder, name: str, tokens: Tokens) -> Case:
+def _chunked(decoder: TokenDecoder, name: str, tokens: Tokens) -> Case:
     cache = decoder.new_cache(1, len(tokens))
     parts = np.split(tokens, np.cumsum(_CHUNKS)[:-1])
     return name, tokens, np.concatenate([decoder.score(cache, [part])[0] for part in parts if len(part)]), 0
 
 
-def _greedy(decoder: Decoder, prompts: list[Tokens], limit: int) -> Iterator[Case]:
+def _greedy(decoder: TokenDecoder, prompts: list[Tokens], limit: int) -> Iterator[Case]:
     num_steps = min(NUM_GREEDY_TOKENS, limit - max(map(len, prompts)))
     cache = decoder.new_cache(len(prompts), max(map(len, prompts)))
     steps = [decoder.extend(cache, prompts)]

@@ -14,7 +14,7 @@ from headway.runtime.errors import ExportError, VerificationError
 
 from .graph import finish_graph, operator_counts, save_graph, tensor_specs
 from .head_outputs import axes_of_outputs, outputs_of
-from .input_probe import input_builder, left_out_inputs
+from .input_probe import probe_inputs
 from .inputs import InputBuilder
 from .load import Checkpoint
 from .progress import Stages
@@ -27,6 +27,7 @@ class HeadPlan:
     """What a head's graph takes and gives, known before it is traced."""
 
     builder: InputBuilder
+    defaults: Mapping[str, int]
     example: Mapping[str, torch.Tensor]
     axes: Mapping[str, tuple[str, ...]]
     outputs: tuple[str, ...]
@@ -64,16 +65,15 @@ def export_head(checkpoint: Checkpoint, folder: Path, tolerance: float, stages: 
 def plan_head(checkpoint: Checkpoint) -> HeadPlan:
     """Find out which inputs the head takes and which outputs it gives, by running it in PyTorch."""
     model, task = checkpoint.model, checkpoint.task
-    builder = input_builder(model, task, checkpoint.tokenizer)
-    example = builder.trace_example()
+    probed = probe_inputs(model, task, checkpoint.tokenizer)
+    builder, example = probed.builder, probed.builder.trace_example()
     wanted = tuple(name for name in task.outputs if not (checkpoint.missing_pooler and name == "pooler_output"))
     outputs = outputs_of(model, example, wanted)
     axes = builder.axes()
     output_axes = axes_of_outputs(model, axes, (example, builder.other_example()), outputs)
-    left_out = left_out_inputs(model, builder)
-    if left_out:
-        checkpoint.warnings.append(f"The graph takes {', '.join(builder.names)}; not {', '.join(left_out)}.")
-    return HeadPlan(builder, example, axes, outputs, output_axes)
+    if probed.left_out:
+        checkpoint.warnings.append(f"The graph takes {', '.join(builder.names)}; not {', '.join(probed.left_out)}.")
+    return HeadPlan(builder, probed.defaults, example, axes, outputs, output_axes)
 
 
 def _write(
@@ -112,6 +112,7 @@ def _manifest(
         outputs=tensor_specs(graph.graph.outputs),
         opset=OPSET,
         operators=operator_counts(graph),
+        defaults=plan.defaults,
     )
     variant = Variant(
         components={"model": component},

@@ -53,6 +53,10 @@ class InputKind:
     width_axis: str | None = None
     on_demand: bool = False
 
+    def absent_value(self, config: Any) -> int:
+        """The number that says the same as leaving the input out; 0 where there is none."""
+        return self.absent(config) if self.absent else 0
+
 
 def _zero(config: Any) -> int:
     return 0

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from enum import Enum
 from typing import Any
 
 import torch
@@ -17,45 +18,89 @@ from .inputs import InputBuilder, longest_input
 from .tasks import Task
 
 
-def input_builder(
-    model: PreTrainedModel, task: Task, tokenizer: Any | None, *, encoder_only: bool = False
-) -> InputBuilder:
-    """An input builder that fits the model: the inputs it needs, and those that its outputs depend on.
+@dataclass(frozen=True)
+class ProbedInputs:
+    """What running a model has shown.
 
     Args:
-        encoder_only: leave the decoder's own input out.
+        builder: makes the inputs that the graph takes.
+        defaults: input → the number that fills it where a caller leaves it out.
+        left_out: arguments of the model's forward that could change its outputs and that the graph does not take.
+    """
+
+    builder: InputBuilder
+    defaults: Mapping[str, int]
+    left_out: tuple[str, ...]
+
+
+def probe_inputs(model: PreTrainedModel, task: Task, tokenizer: Any | None) -> ProbedInputs:
+    """Find the inputs that the model needs and those that its outputs depend on.
+
+    An optional input for which no number means the same as leaving it out is taken only where the tokenizer gives it.
 
     Raises:
-        ExportError: the model runs on none of the inputs Headway can make, or gives other results each time.
+        ExportError: the model runs on none of the inputs Headway can make.
     """
-    accepted = [name for name in INPUT_KINDS if name in _parameters(model)]
+    parameters = tuple(inspect.signature(model.forward).parameters)
+    accepted = [name for name in INPUT_KINDS if name in parameters]
     builder = _first_runnable(model, _ids_builder(model, task, tokenizer), accepted)
-    kept = [name for name in builder.names if INPUT_KINDS[name].on_demand or _matters(model, builder, name)]
-    if encoder_only and "decoder_input_ids" in kept:
-        kept.remove("decoder_input_ids")
-    return replace(builder, names=("input_ids", *(name for name in kept if name != "input_ids")))
-
-
-def left_out_inputs(model: PreTrainedModel, builder: InputBuilder) -> tuple[str, ...]:
-    """Arguments of the model's forward that would change its outputs and that the graph does not take."""
-    ignored = NOT_INPUTS | INPUT_KINDS.keys()
-    return tuple(name for name in _parameters(model) if name not in ignored and not name.startswith(("output_", "_")))
-
-
-def default_values(model: PreTrainedModel, builder: InputBuilder) -> dict[str, int]:
-    """Input → the number that fills it where a caller leaves it out, for those where that equals leaving it out."""
-    example = builder.trace_example()
-    defaults = {}
-    for name in builder.names:
-        absent = INPUT_KINDS[name].absent
-        if absent is None:
+    tokenizer_names = getattr(tokenizer, "model_input_names", ())
+    names, defaults, left_out = ["input_ids"], {}, []
+    for name in builder.names[1:]:
+        usage = _usage(model, builder, name)
+        if usage is Usage.IGNORED:
             continue
-        filled = {**example, name: torch.full_like(example[name], absent(builder.config))}
-        without = {key: value for key, value in example.items() if key != name}
-        one, other = _try_run(model, filled), _try_run(model, without)
-        if one is not None and other is not None and _equal(one, other):
-            defaults[name] = absent(builder.config)
-    return defaults
+        if usage is Usage.NO_DEFAULT and name not in tokenizer_names:
+            left_out.append(name)
+            continue
+        names.append(name)
+        if usage is Usage.DEFAULT:
+            defaults[name] = INPUT_KINDS[name].absent_value(builder.config)
+    known = NOT_INPUTS | INPUT_KINDS.keys()
+    left_out += [name for name in parameters if name not in known and not name.startswith(("output_", "_"))]
+    return ProbedInputs(replace(builder, names=tuple(names)), defaults, tuple(left_out))
+
+
+def encoder_input_builder(model: PreTrainedModel, task: Task, tokenizer: Any | None) -> InputBuilder:
+    """An input builder for the encoder of an encoder-decoder.
+
+    Raises:
+        ExportError: the model runs on none of the inputs Headway can make.
+    """
+    builder = probe_inputs(model, task, tokenizer).builder
+    return replace(builder, names=tuple(name for name in builder.names if not name.startswith("decoder_")))
+
+
+class Usage(Enum):
+    """How a model uses an input."""
+
+    IGNORED = "its outputs do not depend on it"
+    REQUIRED = "it does not run without it"
+    DEFAULT = "leaving it out is the same as filling it with a number"
+    NO_DEFAULT = "leaving it out is like no number"
+
+
+def _usage(model: PreTrainedModel, builder: InputBuilder, name: str) -> Usage:
+    example = builder.trace_example()
+    absent = INPUT_KINDS[name].absent
+    without = _try_run(model, {key: value for key, value in example.items() if key != name})
+    if absent is None or without is None:
+        return Usage.REQUIRED
+    filled = _try_run(model, {**example, name: torch.full_like(example[name], absent(builder.config))})
+    # Right padding hides nothing from a decoder's last token: only a hole at the start shows that a mask is read.
+    given = _with_hole(example[name]) if name == "attention_mask" else example[name]
+    shown = _try_run(model, {**example, name: given})
+    if filled is None or shown is None:
+        return Usage.REQUIRED
+    if _equal(filled, shown):
+        return Usage.IGNORED if _equal(without, shown) else Usage.NO_DEFAULT
+    return Usage.DEFAULT if _equal(filled, without) else Usage.NO_DEFAULT
+
+
+def _with_hole(mask: torch.Tensor) -> torch.Tensor:
+    holed = mask.clone()
+    holed[..., 0] = 0
+    return holed
 
 
 def _ids_builder(model: PreTrainedModel, task: Task, tokenizer: Any | None) -> InputBuilder:
@@ -102,17 +147,6 @@ def _name_choices(accepted: list[str]) -> Iterator[tuple[str, ...]]:
             yield ordered
 
 
-def _matters(model: PreTrainedModel, builder: InputBuilder, name: str) -> bool:
-    """Whether the outputs change when the input says nothing, which decides whether the graph declares it."""
-    absent = INPUT_KINDS[name].absent
-    if absent is None:
-        return True
-    example = builder.trace_example()
-    neutral = {**example, name: torch.full_like(example[name], absent(builder.config))}
-    one, other = _try_run(model, example), _try_run(model, neutral)
-    return one is None or other is None or not _equal(one, other)
-
-
 def _run(model: PreTrainedModel, inputs: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     with torch.no_grad():
         result = model(**inputs, return_dict=True)
@@ -129,10 +163,6 @@ def _try_run(model: PreTrainedModel, inputs: Mapping[str, torch.Tensor]) -> dict
 
 def _equal(one: Mapping[str, torch.Tensor], other: Mapping[str, torch.Tensor]) -> bool:
     return all(torch.equal(value, other[name]) for name, value in one.items() if name in other)
-
-
-def _parameters(model: PreTrainedModel) -> tuple[str, ...]:
-    return tuple(inspect.signature(model.forward).parameters)
 
 
 def _special_ids(config: Any, tokenizer: Any | None) -> frozenset[int]:

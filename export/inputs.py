@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -45,10 +45,10 @@ class InputBuilder:
 
     def build(self, lengths: list[int], choices: int = _TRACE_CHOICES, seed: int = 0) -> dict[str, torch.Tensor]:
         """Right-padded inputs: one row for each length, (batch, sequence, …) or (batch, choices, sequence, …)."""
-        repeats = 1 if len(self.task.axes) == 2 else choices
-        leading = (len(lengths),) if repeats == 1 and len(self.task.axes) == 2 else (len(lengths), choices)
-        rows = self._rows([length for length in lengths for _ in range(repeats)], seed)
+        has_choices = len(self.task.axes) == 3
+        rows = self._rows([length for length in lengths for _ in range(choices if has_choices else 1)], seed)
         tensors = {name: INPUT_KINDS[name].make(rows) for name in self.names}
+        leading = (len(lengths), choices) if has_choices else (len(lengths),)
         return {name: tensor.reshape(*leading, *tensor.shape[1:]) for name, tensor in tensors.items()}
 
     def axes(self) -> dict[str, tuple[str, ...]]:
@@ -77,6 +77,9 @@ class InputBuilder:
         }
         for seed, (name, lengths) in enumerate(shapes.items()):
             yield name, self.build([self._fit(length) for length in lengths], choices=2 + seed % 3, seed=seed + 1)
+        if "attention_mask" in self.names:
+            lengths = [self._fit(length) for length in (4, 9, 7)]
+            yield "batch 3, padded on the left", pad_on_the_left(self.build(lengths, seed=7))
 
     def _fit(self, length: int) -> int:
         return min(length, self.max_length) if self.max_length else length
@@ -113,6 +116,25 @@ class InputBuilder:
     def _allowed_ids(self) -> torch.Tensor:
         drawn = min(self.vocab_size, _DRAWN_VOCABULARY)
         return torch.tensor([index for index in range(drawn) if index not in self.special_ids] or [0])
+
+
+def pad_on_the_left(inputs: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Right-padded inputs with each row's padding moved to its front.
+
+    Args:
+        inputs: with ``attention_mask``; the tensors that have its axes first are moved alike.
+    """
+    mask = inputs["attention_mask"]
+    width = mask.shape[-1]
+    order = (torch.arange(width) + mask.sum(-1, keepdim=True)) % width
+    moved = {}
+    for name, tensor in inputs.items():
+        if tensor.shape[: mask.dim()] != mask.shape:
+            moved[name] = tensor
+            continue
+        index = order.reshape(*order.shape, *[1] * (tensor.dim() - mask.dim())).expand_as(tensor)
+        moved[name] = tensor.gather(mask.dim() - 1, index)
+    return moved
 
 
 def longest_input(model: PreTrainedModel) -> int | None:

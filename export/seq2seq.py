@@ -6,7 +6,7 @@ from pathlib import Path
 
 from headway.runtime.artifact import Manifest, Variant, file_entry
 
-from .input_probe import input_builder
+from .input_probe import encoder_input_builder
 from .inputs import longest_input
 from .load import Checkpoint
 from .progress import Stages
@@ -31,7 +31,7 @@ def export_seq2seq(checkpoint: Checkpoint, folder: Path, tolerance: float, stage
     """
     model, task = checkpoint.model, checkpoint.task
     with stages.stage("trace"):
-        builder = input_builder(model, task, checkpoint.tokenizer, encoder_only=True)
+        builder = encoder_input_builder(model, task, checkpoint.tokenizer)
         example = builder.trace_example()
         spec = describe(model, example)
         trace = trace_seq2seq(model, spec, example)

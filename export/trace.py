@@ -6,6 +6,7 @@ import contextlib
 import inspect
 import io
 import logging
+import re
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -204,7 +205,12 @@ def quiet() -> Iterator[None]:
             log.setLevel(level)
 
 
-def reason(error: Exception) -> str:
-    """One line of why a path did not work."""
-    first = (str(error).strip().splitlines() or [""])[0]
+def reason(error: BaseException) -> str:
+    """One line of why a path did not work: the error that started it, without what was wrapped around it."""
+    while (cause := error.__cause__ or (None if error.__suppress_context__ else error.__context__)) is not None:
+        error = cause
+    first = next((line.strip() for line in _COLOUR.sub("", str(error)).splitlines() if line.strip()), "")
     return first[:300] if isinstance(error, NotApplicableError) else f"{type(error).__name__}: {first[:300]}"
+
+
+_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
