@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from .artifact import Artifact, TensorSpec
 from .configuration import Config
-from .errors import InputError, InputTooLongError, OptionError, TaskError
+from .errors import CorruptArtifactError, InputError, InputTooLongError, OptionError, TaskError
 from .feeds import conform, require_common_axes
 from .hub import push_folder
 from .model_loading import HubOptions, open_artifact
@@ -109,8 +109,10 @@ class Model:
         name_or_path: str = "",
     ) -> Self:
         """Load a head from an artifact that is open; see :meth:`from_pretrained`."""
-        _require_task(artifact, cls)
+        require_task(artifact, cls)
         session = Session(artifact.model_file("model", dtype, file_name), artifact.folder, options)
+        if file_name is None:
+            _require_described(session, artifact, dtype)
         _require_outputs(session, cls)
         return cls(artifact, session, name_or_path=name_or_path, dtype=artifact.chosen_dtype(dtype))
 
@@ -229,13 +231,29 @@ def _defaults(artifact: Artifact, dtype: str) -> Mapping[str, int]:
     return _DEFAULT_FILL if component is None or component.defaults is None else component.defaults
 
 
-def _require_task(artifact: Artifact, model_class: type[Model]) -> None:
+def require_task(artifact: Artifact, model_class: type[Model]) -> None:
     if artifact.task is None or artifact.task == model_class.task:
         return
     raise TaskError(
         f"{artifact.folder} was exported for {artifact.task}; {model_class.__name__} loads {model_class.task}. "
         "Load it with load_model() or the class of its task, or export the checkpoint for this one."
     )
+
+
+def _require_described(session: Session, artifact: Artifact, dtype: str | None) -> None:
+    """The graph has the inputs and outputs that the manifest says."""
+    if artifact.manifest is None:
+        return
+    component = artifact.manifest.variants[artifact.chosen_dtype(dtype)].components["model"]
+    for kind, said, found in (
+        ("inputs", component.inputs, session.inputs),
+        ("outputs", component.outputs, session.outputs),
+    ):
+        expected, actual = ({spec.name: spec.dtype for spec in specs} for specs in (said, found))
+        if expected != actual:
+            raise CorruptArtifactError(
+                f"{session.path} has the {kind} {actual}; the manifest says {expected}. Copy or export it again."
+            )
 
 
 def _require_outputs(session: Session, model_class: type[Model]) -> None:

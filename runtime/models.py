@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 
 from .errors import TaskError
 from .generation.causal_lm import AutoModelForCausalLM
+from .generation.seq2seq import AutoModelForSeq2SeqLM
 from .model import Model
 from .model_loading import HubOptions, open_artifact
 
@@ -19,6 +20,7 @@ __all__ = [
     "AutoModelForMultipleChoice",
     "AutoModelForNextSentencePrediction",
     "AutoModelForQuestionAnswering",
+    "AutoModelForSeq2SeqLM",
     "AutoModelForSequenceClassification",
     "AutoModelForTokenClassification",
     "Model",
@@ -83,6 +85,7 @@ MODEL_CLASSES: dict[str, type[Model]] = {
         AutoModelForMultipleChoice,
         AutoModelForNextSentencePrediction,
         AutoModelForQuestionAnswering,
+        AutoModelForSeq2SeqLM,
         AutoModelForSequenceClassification,
         AutoModelForTokenClassification,
     )
