@@ -11,6 +11,9 @@ DOCUMENTED_MODULES = (
     "sqlite3 ssl statistics string subprocess tempfile textwrap threading typing unittest urllib.parse uuid zipfile"
 )
 
+# all-MiniLM-L6-v2 takes 256 tokens in sentence-transformers: longer texts would be cut by one engine and not another.
+LONGEST_CHARACTERS = 600
+
 
 def real_sentences(count: int) -> list[str]:
     """The first `count` sentences, each once, in an order that is the same on every run of one Python version."""
@@ -40,5 +43,6 @@ def _texts() -> Iterator[str]:
 def _sentences(paragraph: str) -> Iterator[str]:
     line = re.sub(r"\s+", " ", paragraph).strip()
     for sentence in re.split(r"(?<=[.!?:])\s+(?=[A-Z])", line):
-        if re.match(r"^[A-Z].*[a-z][.!?:]$", sentence) and len(sentence.split()) >= 3:
+        is_sentence = re.match(r"^[A-Z].*[a-z][.!?:]$", sentence) and len(sentence.split()) >= 3
+        if is_sentence and len(sentence) <= LONGEST_CHARACTERS:
             yield sentence
