@@ -14,6 +14,7 @@ from .tokenizer_files import ALLOW_PATTERNS, read_tokenizer_files
 from .tokenizer_loading import prepare_backend
 from .tokenizer_saving import save_tokenizer_files
 from .tokenizer_settings import NAMED_TOKENS, TokenizerSettings, merge_settings
+from .tokenizer_templates import has_class_template
 
 # What from_pretrained lets a caller override, beside special tokens: keys of tokenizer_config.json.
 _OVERRIDES = {
@@ -100,7 +101,7 @@ class Tokenizer(ChatFormatter, TextDecoder):
         settings = merge_settings(files, backend, overrides)
         prepare_backend(backend, settings, files, overrides)
         tokenizer = cls(backend, settings, str(name_or_path))
-        if {"add_bos_token", "add_eos_token"} & overrides.keys():
+        if {"add_bos_token", "add_eos_token"} & overrides.keys() and not has_class_template(files.class_name):
             tokenizer._add_bos_token = bool(overrides.get("add_bos_token", False))
             tokenizer._add_eos_token = bool(overrides.get("add_eos_token", False))
             tokenizer.update_post_processor()

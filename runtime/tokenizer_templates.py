@@ -34,6 +34,11 @@ def language_template(prefix: list[tuple[str, int]], suffix: list[tuple[str, int
     )
 
 
+def has_class_template(class_name: str | None) -> bool:
+    """Whether the class builds its own post-processor, whatever ``add_bos_token`` and ``add_eos_token`` say."""
+    return class_name in _TEMPLATES and class_name != "GPTNeoXTokenizer"
+
+
 def class_template(class_name: str | None, tokens: TokenIds, config: Mapping[str, Any]) -> Any:
     """The post-processor that a class builds; None for a class that keeps tokenizer.json's.
 
