@@ -86,8 +86,7 @@ class Session:
         providers = resolve_providers(options.device, options.providers)
         self.ort_session = _open(path, options, providers)
         require_provider(providers, self.ort_session.get_providers())
-        self.inputs = tuple(_spec(value) for value in self.ort_session.get_inputs())
-        self.outputs = tuple(_spec(value) for value in self.ort_session.get_outputs())
+        self.inputs, self.outputs = _specs(self.ort_session, path)
         self.input_names = tuple(spec.name for spec in self.inputs)
         self.output_names = tuple(spec.name for spec in self.outputs)
         self._output_list = list(self.output_names)
@@ -123,13 +122,24 @@ class Session:
         return results
 
 
+def _specs(ort_session: Any, path: Path) -> tuple[tuple[TensorSpec, ...], tuple[TensorSpec, ...]]:
+    """Inputs and outputs of an open graph."""
+    try:
+        inputs, outputs = ort_session.get_inputs(), ort_session.get_outputs()
+        return tuple(_spec(value) for value in inputs), tuple(_spec(value) for value in outputs)
+    except UnicodeDecodeError as error:
+        raise CorruptArtifactError(
+            f"{path} has an input or output whose name is no text ({error}). Copy or export it again."
+        ) from error
+
+
 def _spec(value: Any) -> TensorSpec:
     axes = value.shape or ()
     shape = tuple(axis if isinstance(axis, int) else str(axis or f"axis_{i}") for i, axis in enumerate(axes))
     return TensorSpec(value.name, _DTYPES.get(value.type, value.type), shape)
 
 
-def _ort_options(options: SessionOptions) -> Any:
+def _ort_options(options: SessionOptions, provider: Provider) -> Any:
     threads = options.num_threads
     is_count = isinstance(threads, (int, np.integer)) and not isinstance(threads, bool)
     if threads is not None and not (is_count and 1 <= threads <= MAX_THREADS):
@@ -140,7 +150,8 @@ def _ort_options(options: SessionOptions) -> Any:
     ort_options = import_onnxruntime().SessionOptions()
     ort_options.intra_op_num_threads = int(threads) if threads else usable_cpu_count()
     ort_options.inter_op_num_threads = 1
-    ort_options.log_severity_level = 3
+    # What goes wrong on the CPU comes as an exception; other providers log what they lack and are dropped.
+    ort_options.log_severity_level = 4 if provider_name(provider) == CPU_PROVIDER else 3
     for name, value in (options.config or {}).items():
         ort_options.add_session_config_entry(str(name), str(value))
     return ort_options
@@ -148,7 +159,7 @@ def _ort_options(options: SessionOptions) -> Any:
 
 def _open(path: Path, options: SessionOptions, providers: list[Provider]) -> Any:
     onnxruntime = import_onnxruntime()
-    ort_options = _ort_options(options)
+    ort_options = _ort_options(options, providers[0])
     try:
         # Without the fallback: it would print to stdout and run on the CPU.
         return onnxruntime.InferenceSession(str(path), ort_options, providers=providers, enable_fallback=0)
@@ -166,7 +177,7 @@ def _open(path: Path, options: SessionOptions, providers: list[Provider]) -> Any
 
 def _loads_on_cpu(path: Path, options: SessionOptions) -> bool:
     try:
-        import_onnxruntime().InferenceSession(str(path), _ort_options(options), providers=[CPU_PROVIDER])
+        import_onnxruntime().InferenceSession(str(path), _ort_options(options, CPU_PROVIDER), providers=[CPU_PROVIDER])
     except Exception as error:
         logger.debug("%s does not load on the CPU either: %s", path, error)
         return False

@@ -37,7 +37,8 @@ def record_from_json(record_type: type[Record], value: Any, where: str = "") -> 
     """
     fields = _typed(value, Mapping, where)
     arguments = {}
-    for field, hint in _declared_fields(record_type):
+    hashable: Any = record_type
+    for field, hint in _declared_fields(hashable):
         place = f"{where}.{field.name}" if where else field.name
         if field.name in fields:
             arguments[field.name] = _convert(hint, fields[field.name], place)
