@@ -232,6 +232,7 @@ def _defaults(artifact: Artifact, dtype: str) -> Mapping[str, int]:
 
 
 def require_task(artifact: Artifact, model_class: type[Model]) -> None:
+    """Raise TaskError where the manifest names another task than the class's."""
     if artifact.task is None or artifact.task == model_class.task:
         return
     raise TaskError(
