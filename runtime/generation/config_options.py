@@ -80,11 +80,15 @@ def _numbers(is_inside: Check, allowed: str) -> Option:
 
 
 def _is_token_list(value: Any) -> bool:
-    return isinstance(value, Iterable) and not isinstance(value, str) and all(map(_is_token, value))
+    return _is_integer_list(value) and all(map(_is_token, value))
 
 
 def _is_token(value: Any) -> bool:
     return _is_integer(value) and value >= 0
+
+
+def _is_integer_list(value: Any) -> bool:
+    return isinstance(value, Iterable) and not isinstance(value, str) and all(map(_is_integer, value))
 
 
 def _is_token_or_list(value: Any) -> bool:
@@ -132,7 +136,8 @@ _SHARE = _numbers(lambda value: 0 < value <= 1, "a number over 0 and at most 1")
 _CUTOFF = _numbers(lambda value: 0 <= value < 1, "a number from 0 to less than 1")
 _FINITE = _numbers(math.isfinite, "a finite number")
 _TOKEN = Option(_is_token, "a token id")
-_TOKENS = Option(_is_token_list, "a list of token ids")
+# Some models write -1 for "none".
+_TOKENS = Option(_is_integer_list, "a list of token ids")
 _TOKEN_OR_LIST = Option(_is_token_or_list, "a token id or a list of them")
 
 OPTIONS: Mapping[str, Option] = {

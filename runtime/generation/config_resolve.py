@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Mapping
+from types import NoneType
 from typing import Any
 
-from ..errors import InputTooLongError, OptionError
+from ..errors import InputTooLongError, InputTypeError, OptionError
 from .config import GenerationConfig, check_option
 from .config_options import BEAMS_ONLY, GLOBAL_DEFAULTS, OPTIONS, REFUSED, SAMPLING_ONLY
 
@@ -38,7 +39,12 @@ def resolve_config(
 
     Raises:
         OptionError: an option that is unknown, out of range, or contradicts another.
+        InputTypeError: ``generation_config`` is something else.
     """
+    if not isinstance(generation_config, (GenerationConfig, NoneType)):
+        raise InputTypeError(
+            f"generation_config is a {type(generation_config).__name__}; pass a GenerationConfig of headway.runtime."
+        )
     for name, value in options.items():
         check_option(name, value, model_defaults.extra)
     config = GenerationConfig() if generation_config is None else generation_config.copy()

@@ -72,9 +72,10 @@ class PrefixConstraint:
         mask = np.full_like(scores, -np.inf)
         for row, batch_row in enumerate(history.batch_rows.tolist()):
             allowed = list(self._function(batch_row, history.ids[row].copy())) if self._function else []
-            if not allowed:
+            if not allowed or not 0 <= min(allowed) <= max(allowed) < scores.shape[1]:
                 raise InputError(
-                    f"prefix_allowed_tokens_fn allows no token for prompt {batch_row}; it has to allow one."
+                    f"prefix_allowed_tokens_fn allows the tokens {allowed} for prompt {batch_row}; it has to allow one "
+                    f"or more, of 0 to {scores.shape[1] - 1}."
                 )
             mask[row, allowed] = 0
         scores += mask
@@ -124,7 +125,7 @@ class LengthDecay:
 
     def __init__(self, start: int, factor: float, eos_token_ids: Iterable[int]) -> None:
         self._start, self._factor = start, factor
-        self._ends = _token_array(eos_token_ids)
+        self._ends = _token_array(token for token in eos_token_ids if token >= 0)
 
     @classmethod
     def for_config(cls, config: GenerationConfig) -> LengthDecay:

@@ -47,7 +47,7 @@ def make_sampler(config: GenerationConfig, seed: Seed = None, *, num_rows: int) 
 
 def row_generators(seed: Seed, num_rows: int) -> RowGenerators:
     """One random generator per row, independent of one another and of how many rows there are."""
-    if seed is None or isinstance(seed, int):
+    if seed is None or isinstance(seed, (int, np.integer)):
         root = np.random.SeedSequence(seed)
         sequences = [np.random.SeedSequence(root.entropy, spawn_key=(row,)) for row in range(num_rows)]
     elif len(seed) != num_rows:

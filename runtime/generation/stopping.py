@@ -55,7 +55,7 @@ def build_stopping(
         criteria.append(max_length_criterion(config.max_length))
     if config.max_time is not None:
         criteria.append(max_time_criterion(config.max_time, start_time_s))
-    if config.stop_strings is not None:
+    if config.stop_strings:
         if token_text is None:
             raise OptionError("stop_strings needs the model's tokenizer; pass tokenizer= to generate().")
         strings = [config.stop_strings] if isinstance(config.stop_strings, str) else config.stop_strings

@@ -68,7 +68,9 @@ class TextStreamer:
         if is_prompt and self._skip_prompt:
             return
         for token in tokens.reshape(-1).tolist():
-            self._hand_on(self._stop.push(self._decoder.decode(token)))
+            text = self._decoder.decode(token)
+            # A prompt may hold stop strings, as a chat does; only the answer ends at one.
+            self._hand_on(text if is_prompt else self._stop.push(text))
 
     def end(self) -> None:
         """Hand on the rest, and be ready for another generation."""

@@ -57,6 +57,7 @@ def test_decoder(drive, tiny_llama, num_beams, length_penalty, early_stopping):
         {"forced_eos_token_id": 33},
         {"eos_token_id": None, "pad_token_id": None},
         {"eos_token_id": [20, 33]},
+        {"eos_token_id": [20, 33, 40], "sequence_bias": [[[20], 40.0], [[33], 40.0], [[40], 40.0]]},
         {"pad_token_id": 7},
         {"max_new_tokens": 1},
         {"max_length": 9, "max_new_tokens": None},

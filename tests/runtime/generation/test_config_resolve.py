@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from transformers import GenerationConfig as TransformersConfig
 
-from headway.runtime.errors import InputTooLongError, OptionError
+from headway.runtime.errors import InputTooLongError, InputTypeError, OptionError
 from headway.runtime.generation.config import GenerationConfig
 from headway.runtime.generation.config_options import OPTIONS
 from headway.runtime.generation.config_resolve import resolve_config, resolve_lengths
@@ -101,6 +101,11 @@ def test_neither_config_is_changed():
 def test_contradictions_are_errors(options, message):
     with pytest.raises(OptionError, match=message):
         resolve_lengths(resolve_config(GenerationConfig(eos_token_id=1), **options), 2)
+
+
+def test_a_generation_config_of_another_kind():
+    with pytest.raises(InputTypeError, match="generation_config is a dict"):
+        resolve_config(GenerationConfig(), {"top_k": 3})
 
 
 def test_what_the_models_file_asks_for_in_vain():

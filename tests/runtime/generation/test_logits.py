@@ -177,8 +177,10 @@ def test_prefix_allowed_tokens(tiny_llama):
     ids, scores = prompts_and_scores(2, 4, 2, 20)
     arguments = {"prefix_allowed_tokens_fn": allowed}
     assert_same_scores(ours(ids, scores, 4, {}, **arguments), theirs(tiny_llama, ids, scores, 4, {}, **arguments))
-    with pytest.raises(InputError, match="allows no token for prompt 0"):
+    with pytest.raises(InputError, match=r"allows the tokens \[\] for prompt 0"):
         ours(ids, scores, 4, {}, prefix_allowed_tokens_fn=lambda batch_index, row: [])
+    with pytest.raises(InputError, match=f"of 0 to {VOCAB_SIZE - 1}"):
+        ours(ids, scores, 4, {}, prefix_allowed_tokens_fn=lambda batch_index, row: [VOCAB_SIZE])
 
 
 def test_prefix_wins_over_a_ban(tiny_llama):
@@ -187,6 +189,29 @@ def test_prefix_wins_over_a_ban(tiny_llama):
     got = ours(ids, scores, 4, options, **arguments)
     assert_same_scores(got, theirs(tiny_llama, ids, scores, 4, options, **arguments))
     assert (got.argmax(axis=1) == 5).all()
+
+
+@pytest.mark.parametrize(
+    ("options", "lengths"),
+    [
+        ({"bad_words_ids": [[2], [7], [8]]}, (4, 2)),
+        ({"bad_words_ids": [[2], [7]]}, (4, 2)),
+        *[
+            ({"forced_bos_token_id": 5, "begin_suppress_tokens": [3, 4]}, (prompt, new))
+            for prompt in (1, 2)
+            for new in (0, 1, 2)
+        ],
+    ],
+)
+def test_options_that_know_of_one_another(tiny_llama, options, lengths):
+    """An end of sequence is no bad word, and a forced first token moves what counts as the beginning."""
+    ids, scores = prompts_and_scores(4, *lengths, 0)
+    if options == {
+        "bad_words_ids": [[2], [7]]
+    }:  # transformers refuses a list of ends only; here nothing is left to ban
+        np.testing.assert_array_equal(ours(ids, scores, lengths[0], options), scores)
+    else:
+        assert_same_scores(ours(ids, scores, lengths[0], options), theirs(tiny_llama, ids, scores, lengths[0], options))
 
 
 def test_custom_processors_run_before_the_sampling_ones(tiny_llama):
@@ -226,7 +251,7 @@ def test_custom_processor_that_returns_something_else(returned):
         {"no_repeat_ngram_size": 2},
         {"encoder_repetition_penalty": 1.7},
         {"encoder_no_repeat_ngram_size": 2},
-        {"bad_words_ids": [[0, 5, 9], [5, 9], [0, 9]]},
+        {"bad_words_ids": [[0, 5, 9], [5, 8], [0, 7]]},
         {"sequence_bias": [[[5, 6, 9], 2.0], [[8, 9], 1.0]]},
     ],
 )
@@ -276,7 +301,12 @@ def test_tokens_beyond_the_scores_are_ignored(tiny_llama):
     """An embedding may be larger than the output layer (padded vocabularies)."""
     ids = np.array([[58, 99, 58, 99, 58]])
     scores = np.random.default_rng(0).normal(size=(1, VOCAB_SIZE)).astype(np.float32)
-    options = {"repetition_penalty": 1.5, "no_repeat_ngram_size": 2, "suppress_tokens": [3, 99], "min_new_tokens": 2}
+    options = {
+        "repetition_penalty": 1.5,
+        "no_repeat_ngram_size": 2,
+        "suppress_tokens": [-1, 3, 99],
+        "min_new_tokens": 2,
+    }
     assert_same_scores(ours(ids, scores, 4, options), theirs(tiny_llama, ids, scores, 4, options))
 
 

@@ -59,6 +59,7 @@ def test_time():
 def test_stop_strings_need_a_tokenizer():
     with pytest.raises(OptionError, match="pass tokenizer="):
         stopping(stop_strings="x")
+    assert not stopping(stop_strings=[])(history([1] * 3)).any()
     stop = stopping(stop_strings="x", token_text=lambda token: b"x" if token == 2 else b"y")
     assert stop(history([2, 1, 2])).tolist() == [True, False, True]
 

@@ -53,6 +53,16 @@ def test_stop_strings_do_not_come_out():
     assert "".join(pieces) == "one two three "
 
 
+def test_a_stop_string_in_the_prompt_ends_nothing():
+    pieces = []
+    streamer = TextStreamer(Words(), callback=pieces.append, stop_strings=["END"])
+    streamer.put(np.array([[0, 4, 1]]))
+    for token in (2, 4, 5):
+        streamer.put(np.array([token]))
+    streamer.end()
+    assert "".join(pieces) == "one END two three "
+
+
 def test_one_sequence_only():
     with pytest.raises(InputError, match="follows one sequence; got 2"):
         TextStreamer(Words()).put(np.zeros((2, 3), dtype=int))
