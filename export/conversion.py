@@ -59,9 +59,10 @@ def _without_needless_decomposition() -> Iterator[None]:
         return
 
     def decompose(program: torch.export.ExportedProgram, registry: Any) -> torch.export.ExportedProgram:
-        _simplify(program)
+        _simplify(program, _REPLACEMENTS)
         if _opaque_operators(program, set(implemented_overloads(registry))):
             return original(program, registry)
+        _simplify(program, _LAYOUT_REPLACEMENTS)
         return program
 
     _fx_passes.decompose_with_registry = decompose
@@ -71,14 +72,17 @@ def _without_needless_decomposition() -> Iterator[None]:
         _fx_passes.decompose_with_registry = original
 
 
-def _simplify(program: torch.export.ExportedProgram) -> None:
+Replacement = Callable[[torch.fx.Graph, torch.fx.Node], torch.fx.Node | None]
+
+
+def _simplify(program: torch.export.ExportedProgram, replacements: Mapping[Any, Replacement]) -> None:
     """Take out what is dead or does nothing, so that it forces no decomposition."""
     graph = program.graph_module.graph
     for node in list(graph.nodes):
         if node.op == "call_function" and node.target in _ASSERTIONS:
             graph.erase_node(node)
     for node in list(graph.nodes):
-        replace = _REPLACEMENTS.get(node.target) if node.op == "call_function" else None
+        replace = replacements.get(node.target) if node.op == "call_function" else None
         replacement = replace(graph, node) if replace else None
         if replacement is not None:
             node.replace_all_uses_with(replacement)
@@ -105,15 +109,19 @@ def _conversion(graph: torch.fx.Graph, node: torch.fx.Node) -> torch.fx.Node | N
 
 
 _ASSERTIONS = frozenset({torch.ops.aten._assert_tensor_metadata.default, torch.ops.aten._assert_scalar.default})
-_REPLACEMENTS: Mapping[Any, Callable[[torch.fx.Graph, torch.fx.Node], torch.fx.Node | None]] = {
+_REPLACEMENTS: Mapping[Any, Replacement] = {
     torch.ops.aten.alias.default: _source,
-    torch.ops.aten.contiguous.default: _source,
     torch.ops.aten.detach.default: _source,
     torch.ops.aten.dropout.default: _source,
     torch.ops.aten.to.device: _conversion,
     torch.ops.aten.to.dtype: _conversion,
     torch.ops.aten.to.dtype_layout: _conversion,
     torch.ops.aten.type_as.default: _conversion,
+}
+# Only where nothing is traced again: views of torch tensors need their layouts.
+_LAYOUT_REPLACEMENTS: Mapping[Any, Replacement] = {
+    torch.ops.aten.clone.default: _source,
+    torch.ops.aten.contiguous.default: _source,
 }
 
 
@@ -128,4 +136,4 @@ def _opaque_operators(program: torch.export.ExportedProgram, implemented: set[An
 def _is_opaque(operator: torch._ops.OpOverload, implemented: set[Any]) -> bool:
     if operator.namespace == "onnx_symbolic":
         return False
-    return operator._schema.is_mutable or operator not in implemented
+    return operator._schema.is_mutable or (operator not in implemented and operator not in _LAYOUT_REPLACEMENTS)

@@ -17,6 +17,7 @@ from transformers import DynamicCache, PreTrainedModel
 from .attention import attention_implementation
 from .conversion import convert_program
 from .decoder_cache import RefusedError
+from .decoder_experts import experts_as_operators
 from .decoder_norms import norms_as_operators
 from .decoder_trace import logits_at
 
@@ -81,7 +82,12 @@ def trace_growing_decoder(model: PreTrainedModel) -> GrowingTrace:
     names = [f"{layer}.{kind}" for layer in range(len(shapes) // 2) for kind in ("key", "value")]
     axes = _AXES | {f"past_key_values.{name}": _PAST_AXES for name in names}
     output_names = ["logits", *(f"present.{name}" for name in names)]
-    with attention_implementation(model, "eager"), norms_as_operators(model), torch.no_grad():
+    with (
+        attention_implementation(model, "eager"),
+        norms_as_operators(model),
+        experts_as_operators(model),
+        torch.no_grad(),
+    ):
         program = torch.export.export(
             GrowingGraph(model), (), inputs, dynamic_shapes=_dynamic_shapes(len(shapes)), strict=False
         )

@@ -13,6 +13,7 @@ from transformers import PreTrainedModel
 from .conversion import convert_program
 from .decoder_attention import DecoderAttention, LayerSpec, attend_through, layer_specs
 from .decoder_cache import RefusedError
+from .decoder_experts import experts_as_operators
 from .decoder_norms import norms_as_operators
 from .decoder_rotary import rotary_as_operator
 from .operators import gather_positions
@@ -117,7 +118,12 @@ def trace_decoder(model: PreTrainedModel, max_positions: int) -> TracedDecoder:
     """
     layers = layer_specs(model)
     inputs = _example_inputs(layers)
-    with norms_as_operators(model), rotary_as_operator(model, max_positions), torch.no_grad():
+    with (
+        norms_as_operators(model),
+        rotary_as_operator(model, max_positions),
+        experts_as_operators(model),
+        torch.no_grad(),
+    ):
         program = torch.export.export(
             DecoderGraph(model, layers), (), inputs, dynamic_shapes=_dynamic_shapes(len(layers)), strict=False
         )

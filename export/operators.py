@@ -124,3 +124,62 @@ def gather_positions(hidden_states: torch.Tensor, positions: torch.Tensor) -> to
         shape=(*positions.shape, hidden_states.shape[-1]),
         version=ONNX_OPSET,
     )
+
+
+# Not operators of any runtime: rearrangements of weights, replaced by stored weights before the graph is written.
+WEIGHT_DOMAIN = "headway.weights"
+
+
+def rearranged_weight(weight: torch.Tensor, rearrangement: str) -> torch.Tensor:
+    """Stand for a weight that is stored in another order; see :mod:`.fusions.rearranged_weight` for the orders.
+
+    Args:
+        weight: (experts, rows, columns) float, or a bias (experts, rows).
+        rearrangement: ``"interleaved_halves"`` (rows 0, n/2, 1, n/2 + 1, …) keeps the shape; ``"swapped_axes"`` gives
+            (experts, columns, rows).
+    """
+    shape = weight.transpose(1, 2).shape if rearrangement == "swapped_axes" else weight.shape
+    return torch.onnx.ops.symbolic(
+        f"{WEIGHT_DOMAIN}::{rearrangement}", (weight,), {}, dtype=weight.dtype, shape=shape, version=CONTRIB_OPSET
+    )
+
+
+def mixture_of_experts(
+    hidden_states: torch.Tensor,
+    router_probs: torch.Tensor,
+    up_weights: torch.Tensor,
+    up_biases: torch.Tensor | None,
+    down_weights: torch.Tensor,
+    down_biases: torch.Tensor | None,
+    *,
+    num_selected: int,
+    activation_alpha: float = 1.0,
+    activation_beta: float = 0.0,
+    swiglu_limit: float | None = None,
+) -> torch.Tensor:
+    """Write ``com.microsoft::MoE`` with SwiGLU: ``down(g * sigmoid(alpha * g) * (l + beta))`` of the selected experts.
+
+    Args:
+        hidden_states: (tokens, hidden) float.
+        router_probs: (tokens, experts) float; the operator takes their softmax and the ``num_selected`` largest.
+        up_weights: (experts, 2 * inner, hidden) float, rows of g and l interleaved; ``up_biases`` (experts, 2 * inner).
+        down_weights: (experts, hidden, inner) float; ``down_biases`` (experts, hidden).
+    """
+    attributes: dict[str, int | float | str] = {
+        "k": num_selected,
+        "activation_type": "swiglu",
+        "swiglu_fusion": 1,
+        "normalize_routing_weights": 0,
+        "activation_alpha": activation_alpha,
+        "activation_beta": activation_beta,
+    }
+    if swiglu_limit is not None:
+        attributes["swiglu_limit"] = swiglu_limit
+    return torch.onnx.ops.symbolic(
+        "com.microsoft::MoE",
+        (hidden_states, router_probs, up_weights, up_biases, down_weights, down_biases),
+        attributes,
+        dtype=hidden_states.dtype,
+        shape=hidden_states.shape,
+        version=CONTRIB_OPSET,
+    )

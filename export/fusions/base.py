@@ -25,10 +25,11 @@ class FusionOutcome:
 
 
 class Fusion(ABC, Generic[Match]):
-    """One rewrite of the graph, rooted at nodes of one operator."""
+    """One rewrite of the graph, rooted at nodes of one operator, or of one domain where ``domain`` is set."""
 
     name: ClassVar[str]
     root: ClassVar[str]
+    domain: ClassVar[str | None] = None
 
     @abstractmethod
     def pattern(self, node: onnx_ir.Node) -> Match | None:
@@ -42,11 +43,14 @@ class Fusion(ABC, Generic[Match]):
     def rewrite(self, match: Match) -> None:
         """Change the graph; nodes that nothing uses any more are removed afterwards."""
 
+    def _is_root(self, node: onnx_ir.Node) -> bool:
+        return node.op_type == self.root if self.domain is None else node.domain == self.domain
+
     def apply(self, model: onnx_ir.Model) -> FusionOutcome:
         """Rewrite every match in the main graph."""
         outcome = FusionOutcome(self.name)
         for node in list(model.graph):
-            if node.op_type != self.root or node.graph is None:
+            if node.graph is None or not self._is_root(node):
                 continue
             match = self.pattern(node)
             if match is None:

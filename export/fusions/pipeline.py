@@ -7,6 +7,7 @@ from onnxscript.optimizer import fold_constants
 
 from .base import Fusion, FusionOutcome, apply_fusions
 from .linear import TransposedWeight
+from .rearranged_weight import RearrangedWeight
 from .reshape import ConstantReshape, FullSlice, Identity, InverseTransposes, SameShapeReshape, SameTypeCast
 from .rotary_attention import RotaryInAttention
 from .skip_rms_norm import SkipRMSNorm
@@ -22,7 +23,7 @@ def fuse_decoder(graph: onnx_ir.Model) -> tuple[FusionOutcome, ...]:
         What each fusion did, those that found nothing left out.
     """
     # Before constants are folded: folding would compute transposed weights, and hold them in memory.
-    outcomes = list(apply_fusions(graph, [TransposedWeight()]))
+    outcomes = list(apply_fusions(graph, [TransposedWeight(), RearrangedWeight()]))
     fold_constants(
         graph, onnx_shape_inference=False, input_size_limit=_FOLDED_ELEMENTS, output_size_limit=_FOLDED_ELEMENTS
     )
