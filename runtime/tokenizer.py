@@ -31,7 +31,9 @@ _OVERRIDES = {
     "model_max_length",
     "padding_side",
     "split_special_tokens",
+    "src_lang",
     "strip_accents",
+    "tgt_lang",
     "tokenize_chinese_chars",
     "truncation_side",
 }
@@ -105,6 +107,7 @@ class Tokenizer(ChatFormatter, TextDecoder):
             tokenizer._add_bos_token = bool(overrides.get("add_bos_token", False))
             tokenizer._add_eos_token = bool(overrides.get("add_eos_token", False))
             tokenizer.update_post_processor()
+        tokenizer._use_default_language()
         return tokenizer
 
     def save_pretrained(self, save_directory: str | Path) -> tuple[str, ...]:

@@ -9,13 +9,13 @@ from .chat import render_chat_with_spans
 from .encoding import BatchEncoding
 from .errors import InputError, InputTypeError, OptionError
 from .tokenizer_backend import Backend
-from .tokenizer_encode import TextEncoder
+from .tokenizer_languages import LanguageEncoder
 from .tokenizer_settings import TokenizerSettings
 
 Spans = list[tuple[int, int]]
 
 
-class ChatFormatter(TextEncoder):
+class ChatFormatter(LanguageEncoder):
     """Turns conversations into prompts."""
 
     def __init__(self, backend: Backend, settings: TokenizerSettings) -> None:

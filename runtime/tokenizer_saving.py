@@ -65,6 +65,8 @@ def save_tokenizer_files(tokenizer: Tokenizer, folder: Path) -> tuple[str, ...]:
 def _config(tokenizer: Tokenizer) -> dict[str, Any]:
     config = {name: value for name, value in tokenizer.init_kwargs.items() if name not in _LEFT_OUT}
     config.update({name: getattr(tokenizer, name) for name in _STORED_ATTRIBUTES})
+    languages = {"src_lang": tokenizer.src_lang, "tgt_lang": tokenizer.tgt_lang}
+    config.update({name: language for name, language in languages.items() if language is not None})
     config.update(dict.fromkeys(tokenizer._special_tokens))
     config.update(tokenizer.special_tokens_map)
     config["extra_special_tokens"] = tokenizer.extra_special_tokens
