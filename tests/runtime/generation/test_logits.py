@@ -108,10 +108,11 @@ def test_one_option(tiny_llama, name):
         seed=st.integers(0, 2**31),
         lengths=st.sampled_from([(1, 0), (1, 1), (4, 0), (6, 5), (3, 12), (9, 6)]),
         num_banned=st.sampled_from([0, 5, 45]),
+        num_beams=st.sampled_from([1, 3]),
     )
-    def check(value, seed, lengths, num_banned):
+    def check(value, seed, lengths, num_banned, num_beams):
         ids, scores = prompts_and_scores(seed, *lengths, num_banned)
-        options = {name: value, "do_sample": True}
+        options = {name: value, "do_sample": True, "num_beams": num_beams}
         before = scores.copy()
         assert_same_scores(ours(ids, scores, lengths[0], options), theirs(tiny_llama, ids, scores, lengths[0], options))
         np.testing.assert_array_equal(scores, before)
