@@ -99,12 +99,6 @@ class Session:
         """Name of the execution provider that runs the graph."""
         return str(self.ort_session.get_providers()[0])
 
-    @property
-    def opset(self) -> int | None:
-        """Version of the ONNX operator set, where the session says it."""
-        imports = getattr(self.ort_session.get_modelmeta(), "opset_imports", {})
-        return imports.get("") or imports.get("ai.onnx")
-
     def run(self, feeds: Mapping[str, Array], output_names: Sequence[str] | None = None) -> list[Array]:
         """Run the graph on arrays that already have its dtypes and ranks.
 

@@ -20,7 +20,23 @@ from headway.runtime.artifact import (
     write_manifest,
 )
 
-WORDS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "good", "bad", "film", "the", "a", "is", "not", "very", "was", ".")
+WORDS = (
+    "[PAD]",
+    "[UNK]",
+    "[CLS]",
+    "[SEP]",
+    "[MASK]",
+    "good",
+    "bad",
+    "film",
+    "the",
+    "a",
+    "is",
+    "not",
+    "very",
+    "was",
+    ".",
+)
 VOCAB_SIZE = len(WORDS)
 MAX_LENGTH = 12
 LABELS = ("NEGATIVE", "POSITIVE")

@@ -34,7 +34,12 @@ def test_written_and_read_back(values: dict[str, Any], tmp_path: Path) -> None:
     assert Manifest.from_dict(json.loads((tmp_path / MANIFEST_FILE).read_text())) == manifest
     assert manifest.variants["fp32"].size_bytes == sum(entry.size_bytes for entry in manifest.variants["fp32"].files)
     spec = manifest.variants["fp32"].components["model"].inputs[0]
-    assert (spec.name, spec.dtype, spec.shape, spec.rank) == ("input_ids", "int64", ("batch_size", "sequence_length"), 2)
+    assert (spec.name, spec.dtype, spec.shape, spec.rank) == (
+        "input_ids",
+        "int64",
+        ("batch_size", "sequence_length"),
+        2,
+    )
 
 
 def test_names_of_later_versions_are_ignored(values: dict[str, Any]) -> None:
