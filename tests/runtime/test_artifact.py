@@ -70,7 +70,7 @@ def test_explicit_file_outside(classifier: Path, name: str) -> None:
 def test_no_folder(tmp_path: Path) -> None:
     with pytest.raises(ArtifactNotFoundError, match="is not a folder"):
         Artifact(tmp_path / "missing")
-    with pytest.raises(ArtifactNotFoundError, match="holds no headway.json and no ONNX file"):
+    with pytest.raises(ArtifactNotFoundError, match=r"holds no headway.json and no ONNX file"):
         Artifact(tmp_path)
 
 
@@ -78,7 +78,7 @@ def test_no_folder(tmp_path: Path) -> None:
 def test_only_pytorch_weights(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_bytes(b"x")
     (tmp_path / "config.json").write_text("{}")
-    with pytest.raises(NotExportedError, match="headway export .* or pass export=True"):
+    with pytest.raises(NotExportedError, match=r"headway export .* or pass export=True"):
         Artifact(tmp_path)
     with pytest.raises(FileNotFoundError):
         Artifact(tmp_path)
@@ -124,7 +124,7 @@ def test_file_that_is_a_link_to_outside(damaged: Path, outside: Path) -> None:
     path = damaged / "onnx" / "model.onnx"
     path.unlink()
     path.symlink_to(outside)
-    with pytest.raises(UnsafeArtifactError, match="is a link to .*outside"):
+    with pytest.raises(UnsafeArtifactError, match=r"is a link to .*outside"):
         Artifact(damaged).model_file()
     assert "is a link" in Artifact(damaged).changed_files()["onnx/model.onnx"]
 
@@ -155,7 +155,7 @@ def test_links_in_a_circle(damaged: Path) -> None:
 @pytest.mark.parametrize("content", [b"", b"{", b"[1]", b"null", b"\xff\xfe", b'"text"', b"[" * 100_000])
 def test_files_that_are_no_json_object(damaged: Path, name: str, content: bytes) -> None:
     (damaged / name).write_bytes(content)
-    with pytest.raises(CorruptArtifactError, match=f"{name} (is not readable JSON|holds a JSON)"):
+    with pytest.raises(CorruptArtifactError, match=rf"{name} (is not readable JSON|holds a JSON)"):
         Artifact(damaged)
 
 

@@ -47,7 +47,7 @@ def test_names_of_later_versions_are_ignored(values: dict[str, Any]) -> None:
 
 
 def test_newer_format(values: dict[str, Any]) -> None:
-    with pytest.raises(UnsupportedFormatError, match=f"version {FORMAT_VERSION + 1}.*up to {FORMAT_VERSION}. Upgrade"):
+    with pytest.raises(UnsupportedFormatError, match=rf"version {FORMAT_VERSION + 1}.*up to {FORMAT_VERSION}. Upgrade"):
         Manifest.from_dict({**values, "format_version": FORMAT_VERSION + 1}, origin="x/headway.json")
 
 

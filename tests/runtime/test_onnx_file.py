@@ -63,7 +63,7 @@ def test_external_data_inside_is_read(tmp_path: Path) -> None:
 
 def test_external_data_missing(tmp_path: Path) -> None:
     path = save(classifier_with("model.onnx_data"), tmp_path)
-    with pytest.raises(ArtifactNotFoundError, match="needs its weights in .*model.onnx_data, which is missing"):
+    with pytest.raises(ArtifactNotFoundError, match=r"needs its weights in .*model.onnx_data, which is missing"):
         Session(path, tmp_path, CPU)
 
 

@@ -108,7 +108,7 @@ def test_cuda_whose_libraries_do_not_load(cuda_build: FakeOnnxRuntime, classifie
 
 def test_cuda_that_fails_to_start(cuda_build: FakeOnnxRuntime, classifier: Path) -> None:
     cuda_build.failure = RuntimeError("CUDA failure 101: invalid device ordinal ; GPU=7\nmore")
-    with pytest.raises(ProviderError, match="could not be started: CUDA failure 101.* loads with device='cpu'"):
+    with pytest.raises(ProviderError, match=r"could not be started: CUDA failure 101.* loads with device='cpu'"):
         AutoModelForSequenceClassification.from_pretrained(classifier, device="cuda:7")
 
 
@@ -125,7 +125,7 @@ def test_no_fall_back_inside_onnxruntime(cuda_build: FakeOnnxRuntime, classifier
     ["gpu", "CUDA", "", "cpu:0", "cuda:", "cuda:x", "cuda:-1", "cuda:²", "auto:1", None, 1.5, True, -2, ["cpu"]],
 )
 def test_devices_that_are_none(cuda_build: FakeOnnxRuntime, device: Any) -> None:
-    with pytest.raises(OptionError, match="Unknown device .*; allowed are auto, cpu, cuda"):
+    with pytest.raises(OptionError, match=r"Unknown device .*; allowed are auto, cpu, cuda"):
         resolve_providers(device)
 
 

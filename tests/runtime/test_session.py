@@ -46,7 +46,7 @@ def test_ids_out_of_the_vocabulary(session: Session) -> None:
 
 @pytest.mark.parametrize("num_threads", [0, -1, 1.5, "2", True, 1025, 10**9])
 def test_numbers_of_threads_that_are_none(classifier: Path, num_threads: Any) -> None:
-    with pytest.raises(OptionError, match="num_threads is .*; it must be a whole number from 1 to 1024"):
+    with pytest.raises(OptionError, match=r"num_threads is .*; it must be a whole number from 1 to 1024"):
         AutoModelForSequenceClassification.from_pretrained(classifier, device="cpu", num_threads=num_threads)
 
 
@@ -72,7 +72,7 @@ def test_operator_that_this_onnxruntime_lacks(tmp_path: Path) -> None:
     path = tmp_path / "model.onnx"
     path.write_bytes(helper.make_model(graph, opset_imports=imports, ir_version=9).SerializeToString())
     version = import_onnxruntime().__version__
-    with pytest.raises(CorruptArtifactError, match=f"ONNX Runtime {version} cannot load .*or upgrade onnxruntime"):
+    with pytest.raises(CorruptArtifactError, match=rf"ONNX Runtime {version} cannot load .*or upgrade onnxruntime"):
         Session(path, options=SessionOptions("cpu"))
 
 
