@@ -118,23 +118,24 @@ class QuestionAnsweringPipeline(Pipeline[QuestionAnsweringOptions, Pieces]):
         length, stride = self._piece_length(options)
         question_first = self.tokenizer.padding_side == "right"
         pairs = zip(questions, contexts, strict=True) if question_first else zip(contexts, questions, strict=True)
-        batch = tokenize(
-            self.tokenizer,
-            list(pairs),
-            window.name,
-            truncation="only_second" if question_first else "only_first",
-            max_length=length,
-            stride=stride,
-            return_overflowing_tokens=True,
-            return_offsets_mapping=True,
-            return_token_type_ids=True,
-        )
-        rows = Rows.from_lists(batch["input_ids"], batch["token_type_ids"])
-        if rows.lengths.max() > length:
+        try:
+            batch = tokenize(
+                self.tokenizer,
+                list(pairs),
+                window.name,
+                truncation="only_second" if question_first else "only_first",
+                max_length=length,
+                stride=stride,
+                return_overflowing_tokens=True,
+                return_offsets_mapping=True,
+                return_token_type_ids=True,
+            )
+        except InputTooLongError as error:
             raise InputTooLongError(
                 f"A question leaves no room for its context in pieces of {length} tokens; raise max_seq_len, or lower"
-                " max_question_len or doc_stride."
-            )
+                " max_question_len."
+            ) from error
+        rows = Rows.from_lists(batch["input_ids"], batch["token_type_ids"])
         owners = list(batch["overflow_to_sample_mapping"])
         return Pieces(contexts, owners, batch.encodings or [], rows, 1 if question_first else 0)
 

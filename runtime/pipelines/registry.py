@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,9 @@ PIPELINES: Mapping[str, tuple[str, str]] = {
     "question-answering": ("question_answering", "QuestionAnsweringPipeline"),
     "multiple-choice": ("multiple_choice", "MultipleChoicePipeline"),
     "next-sentence-prediction": ("next_sentence_prediction", "NextSentencePredictionPipeline"),
+    "text2text-generation": ("text2text_generation", "Text2TextGenerationPipeline"),
+    "summarization": ("text2text_generation", "SummarizationPipeline"),
+    "translation": ("text2text_generation", "TranslationPipeline"),
     "embed": ("embed", "EmbedPipeline"),
     "rerank": ("rerank", "RerankPipeline"),
 }
@@ -41,6 +45,8 @@ ALIASES: Mapping[str, str] = {
 }
 """Other names of tasks: transformers', the hub's, and optimum's."""
 
+_LANGUAGE_PAIR = re.compile(r"translation_\w+_to_\w+")
+
 # Ending of an architecture's name → task, for folders whose manifest does not say.
 _BY_ARCHITECTURE: Mapping[str, str] = {
     "ForSequenceClassification": "text-classification",
@@ -54,12 +60,12 @@ _BY_ARCHITECTURE: Mapping[str, str] = {
 
 
 def resolve_task(name: str) -> str:
-    """The task that a name or alias stands for.
+    """The task that a name or alias stands for; ``translation_en_to_fr`` and its like are translations.
 
     Raises:
         TaskError: it is unknown; the message lists what is known.
     """
-    task = ALIASES.get(name, name)
+    task = "translation" if _LANGUAGE_PAIR.fullmatch(name) else ALIASES.get(name, name)
     if task not in PIPELINES:
         raise TaskError(f"Unknown task {name!r}; available are {', '.join(sorted((*PIPELINES, *ALIASES)))}.")
     return task

@@ -17,7 +17,7 @@ from ..sentence_transformers import ACTIVATIONS, EmbeddingRecipe, activation_fun
 from ..tokenizer import Tokenizer
 from .base import Pipeline
 from .encode import CutLog, Text, encode_rows
-from .inputs import by_index, describe, require_keys, require_text, require_texts, texts_and_pairs
+from .inputs import by_index, describe, require_keys, require_text, require_texts
 from .options import PipelineOptions, require_flag
 from .progress import Progress
 from .runner import vectors
@@ -108,15 +108,15 @@ class RerankPipeline(Pipeline[RerankOptions, Candidates]):
         if not isinstance(inputs, list | tuple):
             raise InputTypeError(f"predict got {describe(inputs)}; a pair of texts or a list of pairs is needed.")
         is_single = bool(inputs) and isinstance(inputs[0], str)
-        items = [tuple(inputs)] if is_single else [tuple(item) if isinstance(item, list) else item for item in inputs]
-        if not items:
+        window = Window([inputs] if is_single else list(inputs), is_single=is_single)
+        if not window.items:
             return np.empty(0, dtype=np.float32)
-        window = Window(items, is_single=is_single)
         cuts = CutLog()
-        rows = self._encode(texts_and_pairs(items, window.name), merged, cuts, window.name)
+        pairs = [_pair(item, window.name(index)) for index, item in enumerate(window.items)]
+        rows = self._encode(pairs, merged, cuts, window.name)
         cuts.report()
-        with Progress(len(items), merged.show_progress) as progress:
-            progress.begin_window(len(items))
+        with Progress(len(pairs), merged.show_progress) as progress:
+            progress.begin_window(len(pairs))
             scores = self._scores(rows, merged, progress)
         if apply_softmax and scores.ndim > 1:
             scores = softmax(scores)
@@ -183,6 +183,13 @@ def _default_activation(model: Model, recipe: EmbeddingRecipe) -> Callable[[Scor
     if named is not None:
         return activation_function(named, str(model.artifact.folder))
     return ACTIVATIONS["Sigmoid" if model.config.num_labels == 1 else "Identity"]
+
+
+def _pair(item: Any, name: str) -> Text:
+    texts = require_texts(item, name)
+    if len(texts) != 2:
+        raise InputError(f"{name} has {len(texts)} texts; a pair has two, the query and the document.")
+    return texts[0], texts[1]
 
 
 def _query_and_documents(item: Any, name: str) -> tuple[str, list[str]]:
