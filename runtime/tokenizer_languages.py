@@ -64,6 +64,11 @@ class LanguageEncoder(TextEncoder):
         self._tgt_lang: str | None = settings.config.get("tgt_lang")
 
     @property
+    def marks_languages(self) -> bool:
+        """Whether texts get a token for their language."""
+        return self._rule is not None
+
+    @property
     def src_lang(self) -> str | None:
         """Language of the texts; setting it changes the tokens around them. None for other tokenizers.
 

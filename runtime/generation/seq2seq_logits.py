@@ -41,7 +41,8 @@ class Seq2SeqLogits:
 
     def score(self, tokens: TokenIds) -> Scores:
         """Append tokens to the only row; (tokens, vocab) float32, the logits after each of them."""
-        return self.graphs.run(self.cache, tokens[None])[0]
+        scores: Scores = self.graphs.run(self.cache, tokens[None])[0]
+        return scores
 
     def truncate(self, length: int) -> None:
         """Forget all but the first ``length`` tokens of the only row."""
