@@ -10,6 +10,8 @@ from typing import Any
 from .errors import ArtifactNotFoundError, HubError, InputTypeError, OptionError
 
 _HUB_ID = re.compile(r"^[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?$")
+_MAX_HUB_ID_LENGTH = 96
+_MAX_SHOWN = 200
 _PUSH_OPTIONS = frozenset(
     {"private", "token", "commit_message", "commit_description", "revision", "create_pr", "path_in_repo"}
 )
@@ -66,9 +68,10 @@ def local_folder(name: str | Path) -> Path | None:
         is_file = folder.exists()
     except OSError:
         is_file = False
-    if is_file or not _HUB_ID.match(str(name)):
+    if is_file or len(str(name)) > _MAX_HUB_ID_LENGTH or not _HUB_ID.match(str(name)):
         what = "is a file, not a folder" if is_file and str(name) else "is neither a folder nor a hub id"
-        raise ArtifactNotFoundError(f"{str(name)!r} {what}. Pass an exported folder, or a hub id such as 'org/model'.")
+        shown = str(name) if len(str(name)) <= _MAX_SHOWN else f"{str(name)[:_MAX_SHOWN]}…"
+        raise ArtifactNotFoundError(f"{shown!r} {what}. Pass an exported folder, or a hub id such as 'org/model'.")
     return None
 
 
