@@ -76,7 +76,7 @@ class Text2TextGenerationPipeline(Pipeline[Text2TextOptions, EncodedTexts]):
         prefix = self.default_prefix if options.prefix is None else options.prefix
         texts = [prefix + text for text in plain_texts(window.items, window.name)]
         with self._tokenizer_lock:
-            generate = {**self.language_options(options), **options.generate_kwargs}
+            generate = {**self.language_options(options), **options.generate}
             return EncodedTexts(encode_rows(self.tokenizer, texts, self.policy(options), cuts, window.name), generate)
 
     def language_options(self, options: Text2TextOptions) -> dict[str, Any]:
