@@ -204,7 +204,10 @@ class BeamSearch:
         scores += _penalty(~self._is_improvable)
         scores += _penalty(~is_new)
         newcomers = _Beams(candidates.tokens, candidates.indices, scores, is_new)
-        return self._finished.longer(self._fill).merged(newcomers).best(self.num_beams)
+        merged = self._finished.longer(self._fill).merged(newcomers)
+        # Where scores are equal, a finished sequence goes before a place that nothing has taken yet.
+        order = np.lexsort((~merged.is_finished, -merged.scores), axis=1)
+        return merged.select(order[:, : self.num_beams])
 
     def _can_improve(self) -> NDArray[np.bool_]:
         """(batch, 1) whether the best running beam may still beat the worst finished one."""

@@ -14,6 +14,14 @@ from headway.runtime.generation.history import TokenHistory
 from headway.runtime.generation.stopping import build_stopping
 
 TOLERANCE = 1e-4
+# Ends are likelier than anything else, and yet the search has to go on.
+MANY_ENDS = {
+    "eos_token_id": [20, 33, 40],
+    "sequence_bias": [[[20], 12.0], [[33], 12.0], [[40], 12.0]],
+    "renormalize_logits": True,
+    "length_penalty": 3.0,
+    "early_stopping": "never",
+}
 RAGGED = np.array([[0, 0, 5, 6], [7, 8, 9, 10], [0, 11, 12, 13]])
 
 
@@ -57,7 +65,7 @@ def test_decoder(drive, tiny_llama, num_beams, length_penalty, early_stopping):
         {"forced_eos_token_id": 33},
         {"eos_token_id": None, "pad_token_id": None},
         {"eos_token_id": [20, 33]},
-        {"eos_token_id": [20, 33, 40], "sequence_bias": [[[20], 40.0], [[33], 40.0], [[40], 40.0]]},
+        MANY_ENDS,
         {"pad_token_id": 7},
         {"max_new_tokens": 1},
         {"max_length": 9, "max_new_tokens": None},
@@ -88,6 +96,13 @@ def test_rows_do_not_depend_on_their_neighbours(drive, tiny_llama):
         new_tokens = alone.sequences[0, own.shape[1] :]
         np.testing.assert_array_equal(sequence[4 : 4 + len(new_tokens)], new_tokens)
         np.testing.assert_allclose(score, alone.sequences_scores[0], atol=TOLERANCE)
+
+
+def test_fewer_continuations_than_beams(drive, tiny_llama):
+    """One forced token: every returned sequence holds it, rather than a place that was never filled."""
+    options = {"forced_eos_token_id": 33, "max_new_tokens": 1, "eos_token_id": 20, "num_beams": 3}
+    got, _ = drive(tiny_llama).beam_search(RAGGED, RAGGED != 0, num_return_sequences=3, **options)
+    assert got.sequences[:, -1].tolist() == [33] * 9
 
 
 def test_custom_criterion_ends_all_beams(drive, tiny_llama):
