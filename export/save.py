@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import errno
 import shutil
 import tempfile
@@ -65,7 +66,9 @@ def copy_companions(source: Path | None, folder: Path) -> list[str]:
 
 def write_configs(model: Any, folder: Path) -> None:
     """Write config.json with every value, defaults included: the runtime does not know transformers' defaults."""
-    model.config.to_json_file(folder / "config.json", use_diff=False)
+    config = copy.deepcopy(model.config)
+    config.architectures = [type(model).__name__]  # as save_pretrained writes it; a model made in memory has none
+    config.to_json_file(folder / "config.json", use_diff=False)
     if model.can_generate() and getattr(model, "generation_config", None) is not None:
         model.generation_config.save_pretrained(folder)
 
