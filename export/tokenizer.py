@@ -75,10 +75,15 @@ def save_tokenizer(tokenizer: Any, folder: str | Path) -> list[str]:
         CheckpointError: a tokenizer without a Rust form, with the reason.
     """
     tokenizer = getattr(tokenizer, "tokenizer", tokenizer)
-    rust = getattr(tokenizer, "backend_tokenizer", None) or convert_slow_tokenizer(tokenizer)
+    rust = getattr(tokenizer, "backend_tokenizer", None)
+    config = _config(tokenizer)
+    if rust is None:
+        rust = convert_slow_tokenizer(tokenizer)
+        # Python tokenizers clean up whatever their vocabulary is.
+        config["clean_up_tokenization_spaces_for_bpe_even_though_it_will_corrupt_output"] = True
     files = {
         TOKENIZER_FILE: _rust_json(rust),
-        CONFIG_FILE: _to_json(_config(tokenizer)),
+        CONFIG_FILE: _to_json(config),
         SPECIAL_TOKENS_FILE: _to_json(tokenizer.special_tokens_map),
         **_chat_templates(tokenizer),
     }

@@ -103,6 +103,10 @@ class TextDecoder(Vocabulary):
             raise InputTypeError(
                 f"got {ids!r:.80}: decode takes an id (int), a list or array of ids, or a list of lists"
             ) from None
+        except BaseException as error:
+            if type(error).__name__ != "PanicException":  # a panic of the Rust code is no Exception
+                raise
+            raise InputError(f"the tokenizer's decoder fails on the ids {ids!r:.80}: {error}") from None
         if self._word_end:
             text = text.replace(self._word_end, " ").strip()
         wanted = self.clean_up_tokenization_spaces if clean_up is None else clean_up
