@@ -34,6 +34,8 @@ def log_softmax(logits: ArrayLike, axis: int = -1) -> FloatArray:
     [0.0, -1000.0]
     """
     scores = _as_float(logits)
+    if not scores.size:
+        return scores
     shifted = scores - _maximum(scores, axis)
     logarithms: FloatArray = shifted - np.log(np.exp(shifted).sum(axis=axis, keepdims=True))
     return logarithms
