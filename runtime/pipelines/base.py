@@ -54,7 +54,12 @@ class Pipeline(ABC, Generic[Options, Prepared]):
         self.task = task
         self.options: Options = self.options_type().merged(task, options)  # type: ignore[assignment]
         self.limit = length_limit(model, tokenizer)
-        self.runner = Runner(model, pad_token_id(model, tokenizer), self.output_names)
+        self.pad_token_id = pad_token_id(model, tokenizer)
+        self.prepare_model()
+
+    def prepare_model(self) -> None:
+        """Check that the graph takes what a tokenizer gives; pipelines over ``generate()`` have their own way."""
+        self.runner = Runner(self.model, self.pad_token_id, self.output_names)
 
     @abstractmethod
     def prepare(self, window: Window, options: Options, cuts: CutLog) -> Prepared:

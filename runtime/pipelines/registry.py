@@ -27,6 +27,7 @@ PIPELINES: Mapping[str, tuple[str, str]] = {
     "translation": ("text2text_generation", "TranslationPipeline"),
     "embed": ("embed", "EmbedPipeline"),
     "rerank": ("rerank", "RerankPipeline"),
+    "text-generation": ("text_generation", "TextGenerationPipeline"),
 }
 
 ALIASES: Mapping[str, str] = {
@@ -47,17 +48,6 @@ ALIASES: Mapping[str, str] = {
 
 _LANGUAGE_PAIR = re.compile(r"translation_\w+_to_\w+")
 
-# Ending of an architecture's name → task, for folders whose manifest does not say.
-_BY_ARCHITECTURE: Mapping[str, str] = {
-    "ForSequenceClassification": "text-classification",
-    "ForTokenClassification": "token-classification",
-    "ForQuestionAnswering": "question-answering",
-    "ForMaskedLM": "fill-mask",
-    "ForMultipleChoice": "multiple-choice",
-    "ForNextSentencePrediction": "next-sentence-prediction",
-    "Model": "feature-extraction",
-}
-
 
 def resolve_task(name: str) -> str:
     """The task that a name or alias stands for; ``translation_en_to_fr`` and its like are translations.
@@ -76,8 +66,3 @@ def pipeline_class(task: str) -> type[Pipeline[Any, Any]]:
     module, name = PIPELINES[task]
     found: type[Pipeline[Any, Any]] = getattr(importlib.import_module(f".{module}", __package__), name)
     return found
-
-
-def task_of_architecture(architecture: str) -> str | None:
-    """The task of a model class of transformers, by its name; None where it does not tell."""
-    return next((task for ending, task in _BY_ARCHITECTURE.items() if architecture.endswith(ending)), None)
