@@ -8,13 +8,15 @@ from typing import Any
 
 from ..artifact import Artifact
 from ..configuration import Config
-from ..errors import InputTypeError, NotExportedError, OptionError, TaskError
-from ..hub import resolve_folder
+from ..errors import InputTypeError, OptionError, TaskError
+from ..model_loading import HubOptions, open_artifact
 from ..models import MODEL_CLASSES, Model
 from ..providers import Provider
+from ..session import SessionOptions
 from ..tokenizer import AutoTokenizer, Tokenizer
 from .base import Pipeline
-from .registry import PIPELINES, pipeline_class, resolve_task, task_of_architecture
+from .inputs import describe
+from .registry import PIPELINES, pipeline_class, resolve_task
 
 
 def pipeline(
@@ -69,28 +71,17 @@ def pipeline(
     if model is None:
         raise OptionError("model is missing; pass an exported folder, a hub id, or a loaded model.")
     if isinstance(model, Model):
-        loaded = model
-        name = name or resolve_task(loaded.task)
+        loaded, found = model, pipeline_class(name or resolve_task(model.task))
+    elif isinstance(model, str | Path):
+        wanted = None if name is None else pipeline_class(name).model_task
+        hub = HubOptions(subfolder, revision, cache_dir, local_files_only, token)
+        artifact = open_artifact(model, hub, dtype=dtype, file_name=file_name, task=wanted, export=export)
+        name = name or _task_of(artifact)
+        found = pipeline_class(name)
+        session = SessionOptions(device=_device(device), providers=providers, num_threads=num_threads)
+        loaded = MODEL_CLASSES[found.model_task].from_artifact(artifact, dtype, file_name, session, str(model))
     else:
-        hub: dict[str, Any] = {
-            "revision": revision,
-            "token": token,
-            "cache_dir": cache_dir,
-            "local_files_only": local_files_only,
-            "subfolder": subfolder,
-        }
-        name = name or _task_of_folder(model, export, hub)
-        loaded = MODEL_CLASSES[pipeline_class(name).model_task].from_pretrained(
-            model,
-            device=_device(device),
-            dtype=dtype,
-            num_threads=num_threads,
-            providers=providers,
-            file_name=file_name,
-            export=export,
-            **hub,
-        )
-    found = pipeline_class(name)
+        raise InputTypeError(f"model is {describe(model)}; an exported folder, a hub id, or a loaded model is needed.")
     if loaded.task != found.model_task:
         raise TaskError(
             f"{loaded.name_or_path or 'The model'} is a {type(loaded).__name__}, for {loaded.task}; {name} needs a"
@@ -98,7 +89,7 @@ def pipeline(
         )
     if config is not None:
         loaded.config = config if isinstance(config, Config) else Config.from_pretrained(config)
-    return found(loaded, _tokenizer(tokenizer, loaded), task or name, options)
+    return found(loaded, _tokenizer(tokenizer, loaded), task or name or loaded.task, options)
 
 
 def _tokenizer(tokenizer: str | Path | Tokenizer | None, model: Model) -> Tokenizer:
@@ -115,25 +106,14 @@ def _device(device: str | int) -> str:
     return device
 
 
-def _task_of_folder(model: str | Path, export: bool, hub: dict[str, Any]) -> str:
-    """The task that a folder or hub id was exported for.
+def _task_of(artifact: Artifact) -> str:
+    """The task that an artifact was exported for.
 
     Raises:
-        TaskError: the folder does not say, or its task has no pipeline.
+        TaskError: it does not say, or its task has no pipeline.
     """
-    folder = resolve_folder(model, **hub)
-    try:
-        artifact = Artifact(folder)
-    except NotExportedError:
-        if not export:
-            raise
-        architectures = Config.from_pretrained(folder).get("architectures")
-        known = None
-    else:
-        known = artifact.task
-        architectures = artifact.config.get("architectures")
-    task = known or next((task for name in architectures or () if (task := task_of_architecture(str(name)))), None)
+    task = artifact.likely_task
     if task not in PIPELINES:
         said = f"was exported for {task}" if task else "does not say what it was exported for"
-        raise TaskError(f"{model} {said}; pass task=, one of {', '.join(PIPELINES)}.")
+        raise TaskError(f"{artifact.folder} {said}; pass task=, one of {', '.join(PIPELINES)}.")
     return str(task)
