@@ -24,6 +24,8 @@ COMMANDS: Mapping[str, str] = {
     "export": "headway.export.cli",
     "inspect": "headway.runtime.cli_inspect",
     "run": "headway.runtime.cli_run",
+    "generate": "headway.runtime.cli_generate",
+    "chat": "headway.runtime.cli_chat",
 }
 
 # Command → the extra that brings what it needs beyond the runtime.
