@@ -29,7 +29,7 @@ def render_chat(
     conversation: Any,
     *,
     tools: Sequence[dict[str, Any] | Callable[..., Any]] | None = None,
-    documents: Sequence[dict[str, Any]] | None = None,
+    documents: Sequence[Mapping[str, Any]] | None = None,
     add_generation_prompt: bool = False,
     continue_final_message: bool | str = False,
     **template_kwargs: Any,
@@ -73,7 +73,7 @@ def render_chat_with_spans(
     conversation: Any,
     *,
     tools: Sequence[dict[str, Any] | Callable[..., Any]] | None = None,
-    documents: Sequence[dict[str, Any]] | None = None,
+    documents: Sequence[Mapping[str, Any]] | None = None,
     add_generation_prompt: bool = False,
     continue_final_message: bool | str = False,
     track_generation: bool = True,
@@ -119,7 +119,7 @@ def _tool_schema(tool: Any) -> dict[str, Any]:
 
 def _checked_documents(documents: Sequence[Any] | None) -> Sequence[Any] | None:
     for document in documents or ():
-        if not isinstance(document, dict):
+        if not isinstance(document, Mapping):
             raise InputTypeError(f"got the document {document!r}: documents are dicts with 'title' and 'text'")
     return documents
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from .chat import render_chat_with_spans
+from .chat_control_tokens import control_tokens, encode_marked, encode_without_added_tokens, mark
 from .encoding import BatchEncoding
 from .errors import InputError, InputTypeError, OptionError
 from .tokenizer_backend import Backend
 from .tokenizer_languages import LanguageEncoder
+from .tokenizer_options import LARGEST_REAL_LIMIT
 from .tokenizer_settings import TokenizerSettings
 
 Spans = list[tuple[int, int]]
@@ -21,16 +23,18 @@ class ChatFormatter(LanguageEncoder):
     def __init__(self, backend: Backend, settings: TokenizerSettings) -> None:
         super().__init__(backend, settings)
         self.chat_template = settings.chat_template
+        self.chat_control_tokens: list[str] | None = settings.config.get("chat_control_tokens")
 
     def apply_chat_template(
         self,
         conversation: Any,
         tools: Sequence[dict[str, Any] | Callable[..., Any]] | None = None,
-        documents: Sequence[dict[str, Any]] | None = None,
+        documents: Sequence[Mapping[str, Any]] | None = None,
         chat_template: str | None = None,
         add_generation_prompt: bool = False,
         continue_final_message: bool | str = False,
         tokenize: bool = True,
+        sanitize_control_tokens: bool = False,
         padding: bool | str = False,
         truncation: bool | str = False,
         max_length: int | None = None,
@@ -50,6 +54,8 @@ class ChatFormatter(LanguageEncoder):
             add_generation_prompt: end with the header of an assistant's message.
             continue_final_message: leave the last message open, to be continued by the model.
             tokenize: encode the text; False returns the text itself.
+            sanitize_control_tokens: encode control tokens in messages, tools, documents and variables as ordinary
+                text, so that only the template's own act as such.
             padding: as in a call.
             truncation: as in a call.
             max_length: as in a call.
@@ -68,10 +74,17 @@ class ChatFormatter(LanguageEncoder):
         _check_continuation(continue_final_message, add_generation_prompt, return_assistant_tokens_mask)
         template = self.get_chat_template(chat_template, tools)
         conversations, batched = _as_batch(conversation)
+        conversations = [_without_none(messages) for messages in conversations]
+        if sanitize_control_tokens:
+            _check_sanitizing(tokenize, return_assistant_tokens_mask, tokenizer_kwargs)
+            tokens = control_tokens(self.added_tokens_decoder.values(), template, self.chat_control_tokens)
+            conversations, tools, documents, template_kwargs = (
+                mark(value, tokens) for value in (conversations, tools, documents, template_kwargs)
+            )
         rendered = [
             render_chat_with_spans(
                 template,
-                _without_none(messages),
+                messages,
                 tools=tools,
                 documents=documents,
                 add_generation_prompt=add_generation_prompt,
@@ -84,6 +97,10 @@ class ChatFormatter(LanguageEncoder):
         texts = [text for text, _ in rendered]
         if not tokenize:
             return texts if batched else texts[0]
+        if sanitize_control_tokens:
+            lengths = {"padding": padding, "max_length": max_length, "return_tensors": return_tensors}
+            batch = self._encode_marked(texts, batched, truncation, lengths)
+            return batch if return_dict else batch["input_ids"]
         batch = self(
             texts if batched else texts[0],
             padding=padding,
@@ -134,6 +151,37 @@ class ChatFormatter(LanguageEncoder):
         shared = min(len(before), len(ids))
         start = next((index for index in range(shared) if before[index] != ids[index]), shared)
         return ids[start:]
+
+    def _encode_marked(
+        self, texts: list[str], batched: bool, truncation: bool | str, lengths: dict[str, Any]
+    ) -> BatchEncoding:
+        """Encode texts whose control tokens are marked, and pad them."""
+        rust = self._backend.rust
+        rows = [
+            encode_marked(
+                text,
+                self.added_tokens_encoder,
+                lambda piece: self.encode(piece, add_special_tokens=False, verbose=False),
+                lambda piece: encode_without_added_tokens(rust, piece),
+            )
+            for text in texts
+        ]
+        max_length = lengths["max_length"]
+        if max_length is None and self.model_max_length <= LARGEST_REAL_LIMIT:
+            max_length = self.model_max_length
+        if truncation not in (False, None, "do_not_truncate") and max_length is not None:
+            keep = slice(max_length) if self.truncation_side == "right" else slice(-max_length, None)
+            rows = [row[keep] for row in rows]
+        is_single = not batched and lengths["return_tensors"] is None
+        return self.pad({"input_ids": rows[0] if is_single else rows}, **lengths, verbose=False)
+
+
+def _check_sanitizing(tokenize: bool, with_mask: bool, tokenizer_kwargs: dict[str, Any] | None) -> None:
+    if not tokenize or with_mask or tokenizer_kwargs:
+        raise OptionError(
+            "sanitize_control_tokens=True needs tokenize=True, and goes with neither return_assistant_tokens_mask nor"
+            " tokenizer_kwargs"
+        )
 
 
 def _check_continuation(continue_final: bool | str, add_prompt: bool, with_mask: bool) -> None:
