@@ -105,6 +105,16 @@ def test_no_seed_is_a_fresh_one():
     assert (first != second).any()
 
 
+def test_a_seed_belongs_to_its_row():
+    scores = np.zeros((2, 10_000), dtype=np.float32)
+    first, swapped, other = (
+        make_sampler(SAMPLING, seed, num_rows=2)(scores, None) for seed in ([1, 2], [2, 1], [1, 3])
+    )
+    assert first.tolist() == swapped.tolist()[::-1]
+    assert first[0] == other[0]
+    assert first[1] != other[1]
+
+
 def test_seeds_per_row_must_match_the_rows():
     with pytest.raises(OptionError, match="seed holds 2 values for 3 rows"):
         make_sampler(SAMPLING, [1, 2], num_rows=3)

@@ -81,6 +81,20 @@ def test_a_long_text_decodes_a_few_tokens_at_a_time():
     assert max(sizes) < 60
 
 
+def test_a_text_that_depends_on_all_tokens_is_decoded_from_all():
+    def decode(ids):
+        return " ".join(f"{position}:{token}" for position, token in enumerate(ids))
+
+    decoder = IncrementalDecoder(decode)
+    assert "".join(map(decoder.decode, range(300))) + decoder.flush() == decode(range(300))
+
+
+def test_text_held_back_outlasts_tokens_without_text():
+    words = ["Hello", " world"] + [""] * 200
+    decoder = IncrementalDecoder(lambda ids: "".join(words[token] for token in ids), num_held_characters=8)
+    assert "".join(map(decoder.decode, range(len(words)))) + decoder.flush() == "Hello world"
+
+
 def test_a_decoder_can_be_used_again():
     decoder = IncrementalDecoder(lambda ids: " ".join(map(str, ids)))
     for _ in range(2):
