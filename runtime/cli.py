@@ -28,6 +28,9 @@ COMMANDS: Mapping[str, str] = {
     "chat": "headway.runtime.cli_chat",
 }
 
+# What commands call the texts that they take any number of.
+_REPEATED_POSITIONALS = ("texts", "prompts")
+
 # Command → the extra that brings what it needs beyond the runtime.
 _EXTRAS: Mapping[str, str] = {"export": "export", "bench": "bench", "serve": "serve", "tune": "export"}
 
@@ -43,8 +46,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: the arguments; None takes those of the process.
     """
     arguments = _parse(argv)
-    _show_log(arguments.verbose)
-    with _termination_as_exception():
+    with _log_on_stderr(arguments.verbose), _termination_as_exception():
         try:
             status = int(arguments.module.run(arguments))
             sys.stdout.flush()
@@ -63,11 +65,13 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     """Parse the command line; texts may also follow options, which argparse alone does not take."""
     parser = _parser()
     arguments, rest = parser.parse_known_args(argv)
-    texts = [argument for argument in rest if argument != "--"]
-    if texts and (not hasattr(arguments, "texts") or any(text.startswith("-") for text in texts if "--" not in rest)):
-        arguments.parser.error(f"unrecognized arguments: {' '.join(texts)}")
-    if texts:
-        arguments.texts = [*arguments.texts, *texts]
+    name = next((name for name in _REPEATED_POSITIONALS if hasattr(arguments, name)), None)
+    # After "--" everything is a text; before it, what starts with a dash was meant as an option.
+    split = rest.index("--") if "--" in rest else len(rest)
+    if (rest and name is None) or any(argument.startswith("-") for argument in rest[:split]):
+        arguments.parser.error(f"unrecognized arguments: {' '.join(rest)}")
+    if name is not None:
+        setattr(arguments, name, [*getattr(arguments, name), *rest[:split], *rest[split + 1 :]])
     return arguments
 
 
@@ -109,13 +113,19 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _show_log(verbose: bool) -> None:
-    if verbose:
-        handler = logging.StreamHandler()
-        handler.setFormatter(logging.Formatter("headway: %(message)s"))
-        logger = logging.getLogger("headway")
-        logger.handlers[:] = [handler]
-        logger.setLevel(logging.INFO)
+@contextlib.contextmanager
+def _log_on_stderr(verbose: bool) -> Iterator[None]:
+    logger = logging.getLogger("headway")
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("headway: %(message)s"))
+    level = logger.level
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO if verbose else logging.WARNING)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(level)
 
 
 @contextlib.contextmanager

@@ -22,6 +22,11 @@ HELP = "run texts, or a file of them, through an artifact"
 
 _STANDARD_STREAM = "-"
 _TRUNCATION: Mapping[str, Any] = {"error": "error", "warn": "warn", "cut": True}
+# Arrays are shortened where nested lists are not, and a run that is taken up should go on as it would have.
+_OWN_DEFAULTS: Mapping[str, Mapping[str, Any]] = {
+    "feature-extraction": {"return_tensors": True},
+    "text-generation": {"do_sample": False},
+}
 # Files that say how texts become inputs: other results come of others.
 _SETTINGS_FILES = ("config.json", "tokenizer.json", "tokenizer_config.json", "modules.json")
 
@@ -89,8 +94,7 @@ def _load(arguments: argparse.Namespace) -> tuple[Pipeline[Any, Any], dict[str, 
         options["truncation"] = _TRUNCATION[arguments.truncation]
     given = {"max_batch_tokens": arguments.batch_tokens, "max_length": arguments.max_length}
     options |= {name: value for name, value in given.items() if value is not None}
-    if task == "feature-extraction":
-        options["return_tensors"] = True
+    options = {**_OWN_DEFAULTS.get(task or "", {}), **options}
     loaded = pipeline(
         task,
         arguments.model,
@@ -155,12 +159,16 @@ def _task_of(pipeline: Pipeline[Any, Any]) -> str:
 def _settings(pipeline: Pipeline[Any, Any], defaults: Mapping[str, Any], input_format: str | None) -> dict[str, Any]:
     """What results depend on, for a run that goes on where another stopped."""
     execution = {"batch_size", "max_batch_tokens", "show_progress"}
-    options = {name: value for name, value in vars(pipeline.options).items() if name not in execution}
+    options = {
+        name: to_json(value, default=str)
+        for name, value in vars(pipeline.options).items()
+        if name not in execution and value is not None
+    }
     return {
         "model": _fingerprint(pipeline.model.artifact, pipeline.model.dtype),
         "task": _task_of(pipeline),
         "dtype": pipeline.model.dtype,
-        "options": {name: value for name, value in options.items() if value is not None},
+        "options": options,
         "item": dict(defaults),
         "input_format": input_format,
     }

@@ -86,9 +86,17 @@ ITEM_READERS: Mapping[str, Callable[[Line], Any]] = {"txt": text_item, "jsonl": 
 """Format of the input → what makes an item of a line."""
 
 
-def to_json(value: Any, indent: int | None = None) -> str:
-    """JSON text of a result; arrays become lists, float32 numbers keep the nine digits that tell them apart."""
-    return json.dumps(value, ensure_ascii=False, indent=indent, default=_plain)
+def to_json(value: Any, indent: int | None = None, default: Callable[[Any], Any] | None = None) -> str:
+    """JSON text of a result; arrays become lists, float32 numbers keep the nine digits that tell them apart.
+
+    Args:
+        indent: spaces of each level; None writes one line.
+        default: what makes JSON of other objects; None refuses them.
+
+    Raises:
+        InputTypeError: an object that is no JSON, and there is no ``default``.
+    """
+    return json.dumps(value, ensure_ascii=False, indent=indent, default=default or _plain)
 
 
 def _plain(value: Any) -> Any:

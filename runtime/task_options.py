@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -19,12 +19,14 @@ class ItemShape:
         others: the keys beside it.
         plain: whether a text alone is an item, too.
         is_list: whether the main key holds a list of texts.
+        instead: a key whose value alone is the item, such as a chat's messages.
     """
 
     main: str = "text"
     others: tuple[str, ...] = ()
     plain: bool = True
     is_list: bool = False
+    instead: str = ""
 
 
 _PAIR = ItemShape(others=("text_pair",))
@@ -36,6 +38,7 @@ ITEM_SHAPES: Mapping[str, ItemShape] = {
     "question-answering": ItemShape("question", ("context",), plain=False),
     "multiple-choice": ItemShape("prompt", ("choices",), plain=False),
     "rerank": ItemShape("documents", ("query",), plain=False, is_list=True),
+    "text-generation": ItemShape(instead="messages"),
 }
 """Task → its items; a task that is not here takes texts."""
 
@@ -52,6 +55,7 @@ class TaskOption:
         arguments: further arguments of :meth:`argparse.ArgumentParser.add_argument`.
         implies: the task it stands for where none is named.
         option: name of the pipeline's option, where it is not the flag's.
+        convert: what makes the key's or option's value of the argument's.
     """
 
     flag: str
@@ -61,6 +65,7 @@ class TaskOption:
     arguments: Mapping[str, Any] = field(default_factory=dict)
     implies: str | None = None
     option: str = ""
+    convert: Callable[[Any], Any] | None = None
 
     @property
     def name(self) -> str:
@@ -73,12 +78,16 @@ class TaskOption:
         return self.option or self.name
 
 
-def count_or_all(text: str) -> int | str:
-    """A number of results, or ``all``."""
+def _count_or_all(text: str) -> int | str:
     return text if text == "all" else int(text)
 
 
+def _none_for_all(count: int | str) -> int | None:
+    return None if isinstance(count, str) else count
+
+
 _RANKED = ("text-classification", "fill-mask", "question-answering", "multiple-choice", "rerank")
+_WRITING = ("text-generation", "text2text-generation", "summarization", "translation")
 _LABELS: Mapping[str, Any] = {"nargs": "+", "metavar": "LABEL"}
 _NUMBER: Mapping[str, Any] = {"type": int, "metavar": "N"}
 _FLAG: Mapping[str, Any] = {"action": "store_true", "default": None}
@@ -95,6 +104,7 @@ TASK_OPTIONS: Sequence[TaskOption] = (
         "labels to choose among, also separated by commas",
         _LABELS,
         implies="zero-shot-classification",
+        convert=",".join,
     ),
     TaskOption("--hypothesis-template", ("zero-shot-classification",), "pipeline", "text with {} where a label goes"),
     TaskOption("--multi-label", ("zero-shot-classification",), "pipeline", "judge each label by itself", _FLAG),
@@ -106,7 +116,14 @@ TASK_OPTIONS: Sequence[TaskOption] = (
         {"choices": ("none", "simple", "first", "average", "max")},
     ),
     TaskOption("--stride", ("token-classification",), "pipeline", "tokens that pieces of a long text share", _NUMBER),
-    TaskOption("--top-k", _RANKED, "pipeline", "how many results, or all", {"type": count_or_all, "metavar": "N"}),
+    TaskOption(
+        "--top-k",
+        _RANKED,
+        "pipeline",
+        "how many results, or all",
+        {"type": _count_or_all, "metavar": "N"},
+        convert=_none_for_all,
+    ),
     TaskOption("--targets", ("fill-mask",), "pipeline", "words to choose among", {"nargs": "+", "metavar": "WORD"}),
     TaskOption(
         "--function-to-apply",
@@ -123,6 +140,9 @@ TASK_OPTIONS: Sequence[TaskOption] = (
     ),
     TaskOption("--truncate-dim", ("embed",), "pipeline", "numbers of each vector to keep", _NUMBER),
     TaskOption("--return-documents", ("rerank",), "pipeline", "give the texts, too", _FLAG),
+    TaskOption("--max-new-tokens", _WRITING, "pipeline", "most tokens to write", _NUMBER),
+    TaskOption("--num-beams", _WRITING, "pipeline", "beams of a beam search", _NUMBER),
+    TaskOption("--sample", ("text-generation",), "pipeline", "sample, not the likeliest", _FLAG, option="do_sample"),
 )
 
 
@@ -153,7 +173,8 @@ def split_options(arguments: argparse.Namespace, task: str) -> tuple[dict[str, A
                 f"{option.flag} belongs to {' and '.join(option.tasks)}; this is {task}. "
                 f"{task} takes {_flags_of(task) or 'no such options'}."
             )
-        given[option.goes_to][option.target] = _value(getattr(arguments, option.name))
+        value = getattr(arguments, option.name)
+        given[option.goes_to][option.target] = option.convert(value) if option.convert else value
     return given["item"], given["pipeline"]
 
 
@@ -165,6 +186,8 @@ def build_item(value: Any, task: str, defaults: Mapping[str, Any]) -> Any:
     """
     shape = ITEM_SHAPES.get(task, ItemShape())
     if isinstance(value, Mapping):
+        if shape.instead in value:
+            return value[shape.instead]
         keys = {key: value[key] for key in (shape.main, *shape.others) if key in value}
         if shape.main not in keys and "text" in value:
             keys[shape.main] = value["text"]
@@ -184,7 +207,3 @@ def _is_given(option: TaskOption, arguments: argparse.Namespace) -> bool:
 
 def _flags_of(task: str) -> str:
     return ", ".join(option.flag for option in TASK_OPTIONS if task in option.tasks)
-
-
-def _value(value: Any) -> Any:
-    return None if value == "all" else value
