@@ -223,7 +223,8 @@ def _as_array(key: str, rows: Any) -> np.ndarray[Any, Any]:
             f"the rows of {key!r} have lengths {lengths[0]} to {lengths[-1]} and do not fit one array: pass"
             " padding=True (and truncation=True to cut long texts), or return_tensors=None to get lists"
         ) from None
-    return array.astype(np.int64) if array.size == 0 else array
+    # Empty lists give floats, and numpy 1 on Windows gives 32-bit integers.
+    return array.astype(np.int64, copy=False) if array.size == 0 or array.dtype.kind == "i" else array
 
 
 def _from_end(index: int, length: int) -> int:

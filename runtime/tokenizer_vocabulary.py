@@ -183,6 +183,11 @@ class Vocabulary:
         self._extra_special_tokens = list(tokens or [])
 
     @property
+    def extra_special_tokens_ids(self) -> list[int]:
+        """Ids of ``extra_special_tokens``."""
+        return self.convert_tokens_to_ids(self.extra_special_tokens)  # type: ignore[return-value]
+
+    @property
     def additional_special_tokens(self) -> list[str]:
         """The older name of ``extra_special_tokens``."""
         return self.extra_special_tokens

@@ -13,6 +13,7 @@ SETTINGS = (
     "cls_token_id",
     "eos_token_id",
     "extra_special_tokens",
+    "extra_special_tokens_ids",
     "mask_token_id",
     "model_input_names",
     "model_max_length",
