@@ -11,6 +11,7 @@ from typing import Any
 import transformers
 
 from headway.runtime.artifact import Manifest, write_manifest
+from headway.runtime.errors import CheckpointError
 
 from .decoder import export_decoder
 from .heads import export_head
@@ -88,7 +89,7 @@ def _write_rest(checkpoint: Checkpoint, folder: Path, manifest: Manifest) -> Man
     write_configs(checkpoint.model, folder)
     copy_companions(checkpoint.folder, folder)
     if checkpoint.tokenizer is not None:
-        save_tokenizer(checkpoint.tokenizer, folder)
+        _write_tokenizer(checkpoint, folder)
     manifest = replace(
         manifest,
         source=checkpoint.source,
@@ -97,6 +98,14 @@ def _write_rest(checkpoint: Checkpoint, folder: Path, manifest: Manifest) -> Man
     )
     write_manifest(folder, manifest)
     return manifest
+
+
+def _write_tokenizer(checkpoint: Checkpoint, folder: Path) -> None:
+    """A tokenizer without a Rust form is no reason to refuse the model, which takes arrays without it."""
+    try:
+        save_tokenizer(checkpoint.tokenizer, folder)
+    except CheckpointError as error:
+        checkpoint.warnings.append(f"No tokenizer: the artifact takes arrays, not text ({error})")
 
 
 def _package_versions() -> dict[str, str]:

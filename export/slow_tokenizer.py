@@ -48,8 +48,8 @@ def convert_slow_tokenizer(tokenizer: Any) -> Any:
     if convert is None or name in _REFUSED:
         reason = _REFUSED.get(name, "no conversion to tokenizer.json is known for it")
         raise CheckpointError(
-            f"the tokenizer {name} runs in Python only, and {reason}: export without it (the artifact then takes"
-            " arrays), or pass another tokenizer"
+            f"the tokenizer {name} runs in Python only, and {reason}: encode with transformers, or pass another"
+            " tokenizer"
         )
     try:
         rust = convert(tokenizer)
@@ -81,7 +81,7 @@ def _add_tokens(rust: Any, tokenizer: Any) -> None:
         if rust.token_to_id(token.content) != token_id:
             raise CheckpointError(
                 f"the added token {token.content!r} has the id {token_id}, which leaves a gap that tokenizer.json"
-                " cannot hold: export without the tokenizer"
+                " cannot hold: encode with transformers, or pass another tokenizer"
             )
 
 
@@ -115,7 +115,7 @@ def _verify(rust: Any, tokenizer: Any, name: str) -> None:
         if rust.encode(text).ids != expected:
             raise CheckpointError(
                 f"the tokenizer {name} could not be converted exactly: {text[:60]!r} gives {expected[:12]} in Python"
-                f" and {rust.encode(text).ids[:12]} converted. Export without it, or pass another tokenizer."
+                f" and {rust.encode(text).ids[:12]} converted. Encode with transformers, or pass another tokenizer."
             )
     differing = [text for text in _RARE_TEXTS if rust.encode(text).ids != tokenizer(text)["input_ids"]]
     if differing:

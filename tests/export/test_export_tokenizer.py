@@ -1,7 +1,9 @@
 """Tokenizers of many classes, saved by Headway and by transformers, give in Headway what they give in transformers."""
 
 import json
+import re
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -9,6 +11,7 @@ import tiny_tokenizers
 import transformers
 from tokenizer_parity import assert_same_batch, assert_same_settings
 
+from headway.export.convert import _write_tokenizer
 from headway.export.tokenizer import save_tokenizer
 from headway.runtime import AutoTokenizer
 from headway.runtime.errors import CheckpointError
@@ -127,3 +130,10 @@ def test_a_tokenizer_without_rust_form_is_refused(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match=r"CanineTokenizer .* no conversion"):
         save_tokenizer(transformers.CanineTokenizer(), tmp_path)
     assert not list(tmp_path.iterdir())
+
+
+def test_an_export_goes_on_without_such_a_tokenizer(tmp_path: Path) -> None:
+    checkpoint: Any = SimpleNamespace(tokenizer=transformers.CanineTokenizer(), warnings=[])
+    _write_tokenizer(checkpoint, tmp_path)
+    assert not list(tmp_path.iterdir())
+    assert re.match("No tokenizer: the artifact takes arrays, .*CanineTokenizer", checkpoint.warnings[0])
