@@ -60,6 +60,12 @@ def smollm2_checkpoint() -> Path:
 
 
 @pytest.fixture(scope="session")
+def smollm2_artifact(smollm2_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """SmolLM2-135M-Instruct exported in float32."""
+    return exported_once(smollm2_checkpoint, "smollm2", tmp_path_factory)
+
+
+@pytest.fixture(scope="session")
 def t5_title_checkpoint() -> Path:
     """A flan-t5-small that writes titles (T5ForConditionalGeneration with an untied lm_head)."""
     return real_model("t5-title")
