@@ -35,14 +35,16 @@ class Example:
     task: str
     checkpoint: Callable[[Path], Path]
     texts: Sequence[str]
+    many: Sequence[str]
+    """Texts of the second timing; none where one text is work enough."""
 
 
 def _trained(train: Callable[[Path, Path], TrainedHead]) -> Callable[[Path], Path]:
     def checkpoint(folder: Path) -> Path:
         head = train(fetch("minilm"), folder)
         print(
-            f"  trained a small head on {head.num_sentences} handwritten sentences, on the frozen MiniLM trunk: "
-            f"{head.num_right} of {head.num_held_out} {head.counted} right in sentences it had not seen"
+            f"  trained a small head on {head.num_sentences} handwritten sentences, on the frozen MiniLM trunk; "
+            f"held out: {head.num_right} of {head.num_held_out} {head.counted} right"
         )
         return head.checkpoint
 
@@ -55,18 +57,28 @@ EXAMPLES = [
         "embed",
         lambda _: fetch("minilm"),
         ["A man is eating food.", "Someone is having a meal.", "The stock market fell sharply today."],
+        MANY,
     ),
     Example(
         "sentiment",
         "text-classification",
         _trained(train_sentiment),
         ["I've been waiting for a HuggingFace course my whole life.", "I hate this so much!"],
+        MANY,
     ),
     Example(
         "entities",
         "token-classification",
         _trained(train_entities),
         ["Robert Taylor moved from Chicago to Toronto to work for Sony."],
+        MANY,
+    ),
+    Example(
+        "chat",
+        "text-generation",
+        lambda _: fetch("smollm2"),
+        ["What is the capital of France?", "Name three colours of the rainbow."],
+        [],
     ),
 ]
 
@@ -153,10 +165,7 @@ def _compare(example: Example, runtime_python: str, artifact: Path, checkpoint: 
         with Worker(sys.executable, f"{package}.demo_pytorch", [example.task, str(checkpoint), threads]) as pytorch:
             expected = pytorch.ask(example.texts)["result"]
             pytorch_start_seconds = time.perf_counter() - started
-            timings = {
-                "one": _alternate(headway, pytorch, example.texts[:1]),
-                "many": _alternate(headway, pytorch, MANY),
-            }
+            timings = [_alternate(headway, pytorch, texts) for texts in (example.texts[:1], example.many) if texts]
     if results["has_torch"]:
         raise ExportError("The runtime imported torch or transformers, which it must never do.")
     return {

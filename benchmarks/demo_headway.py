@@ -27,7 +27,22 @@ def _find_entities(folder: str, num_threads: int) -> Callable[[Sequence[str]], A
     return lambda texts: find(list(texts))
 
 
-LOADERS = {"embed": _embed, "text-classification": _classify, "token-classification": _find_entities}
+def _chat(folder: str, num_threads: int) -> Callable[[Sequence[str]], Any]:
+    generate = pipeline("text-generation", model=folder, num_threads=num_threads)
+
+    def answer(text: str) -> Any:
+        chat = [{"role": "user", "content": text}]
+        return generate(chat, max_new_tokens=40, do_sample=False, return_full_text=False)[0]["generated_text"]
+
+    return lambda texts: [answer(text) for text in texts]
+
+
+LOADERS = {
+    "embed": _embed,
+    "text-classification": _classify,
+    "token-classification": _find_entities,
+    "text-generation": _chat,
+}
 
 
 if __name__ == "__main__":

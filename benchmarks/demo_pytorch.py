@@ -32,6 +32,16 @@ def _pipeline(task: str, folder: str, **options: Any) -> Callable[[Sequence[str]
     return lambda texts: _plain(run(list(texts), batch_size=len(texts)))
 
 
+def _chat(folder: str) -> Callable[[Sequence[str]], Any]:
+    generate = transformers.pipeline("text-generation", model=folder, dtype=torch.float32)
+
+    def answer(text: str) -> Any:
+        chat = [{"role": "user", "content": text}]
+        return generate(chat, max_new_tokens=40, do_sample=False, return_full_text=False)[0]["generated_text"]
+
+    return lambda texts: [answer(text) for text in texts]
+
+
 def _plain(result: Any) -> Any:
     """The same lists and dictionaries with numpy's numbers as Python's, which JSON takes."""
     if isinstance(result, list):
@@ -45,6 +55,7 @@ LOADERS: dict[str, Callable[[str], Callable[[Sequence[str]], Any]]] = {
     "embed": _embed,
     "text-classification": lambda folder: _pipeline("text-classification", folder),
     "token-classification": lambda folder: _pipeline("token-classification", folder, aggregation_strategy="simple"),
+    "text-generation": _chat,
 }
 
 

@@ -32,10 +32,15 @@ def _entities(texts: Sequence[str], results: Sequence[Any]) -> list[str]:
     ]
 
 
+def _answers(texts: Sequence[str], results: Sequence[str]) -> list[str]:
+    return [f"{text!r} → {result!r}" for text, result in zip(texts, results, strict=True)]
+
+
 SHOWN: Mapping[str, Callable[[Sequence[str], Any], list[str]]] = {
     "embed": _similarities,
     "text-classification": _labels,
     "token-classification": _entities,
+    "text-generation": _answers,
 }
 
 
@@ -55,7 +60,7 @@ def print_table(rows: Sequence[Mapping[str, Any]]) -> None:
     print(f"\nSame texts, float32, {rows[0]['num_threads']} threads, in turns; medians of {rows[0]['num_rounds']}\n")
     print(_line("", ["texts", "PyTorch", "Headway", "faster"]))
     for row in rows:
-        for timing in row["timings"].values():
+        for timing in row["timings"]:
             print(_line(row["name"], _timing_cells(timing)))
 
 

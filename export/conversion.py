@@ -9,6 +9,8 @@ from typing import Any
 import onnx_ir
 import torch
 
+from .functionalize import functionalize
+from .local_decomposition import decompose_operators
 from .operators import ONNX_OPSET
 
 
@@ -26,7 +28,7 @@ def convert_program(
         input_names: names of the graph's inputs, nested ones flattened.
         output_names: names of the graph's outputs.
     """
-    with _without_needless_decomposition():
+    with _without_needless_decomposition(), _cached_registry():
         onnx_program = torch.onnx.export(
             program,
             (),
@@ -59,8 +61,10 @@ def _without_needless_decomposition() -> Iterator[None]:
         return
 
     def decompose(program: torch.export.ExportedProgram, registry: Any) -> torch.export.ExportedProgram:
+        implemented = set(implemented_overloads(registry))
         _simplify(program, _REPLACEMENTS)
-        if _opaque_operators(program, set(implemented_overloads(registry))):
+        _without_opaque_operators(program, implemented)
+        if _opaque_operators(program, implemented):
             return original(program, registry)
         _simplify(program, _LAYOUT_REPLACEMENTS)
         return program
@@ -72,6 +76,32 @@ def _without_needless_decomposition() -> Iterator[None]:
         _fx_passes.decompose_with_registry = original
 
 
+@contextmanager
+def _cached_registry() -> Iterator[None]:
+    """Read torch's table of translations once in a process: reading it takes as long as translating a small model."""
+    try:
+        from torch.onnx._internal.exporter import _registration
+
+        registry_class = _registration.ONNXRegistry
+        original = registry_class.__dict__["from_torchlib"]
+    except (ImportError, AttributeError, KeyError):
+        yield
+        return
+
+    def from_torchlib(cls: Any, *args: Any, **kwargs: Any) -> Any:
+        key = (*args, *sorted(kwargs.items()))
+        if key not in _registries:
+            _registries[key] = original.__func__(cls, *args, **kwargs)
+        return _registries[key]
+
+    registry_class.from_torchlib = classmethod(from_torchlib)
+    try:
+        yield
+    finally:
+        registry_class.from_torchlib = original
+
+
+_registries: dict[Any, Any] = {}
 Replacement = Callable[[torch.fx.Graph, torch.fx.Node], torch.fx.Node | None]
 
 
@@ -108,11 +138,32 @@ def _conversion(graph: torch.fx.Graph, node: torch.fx.Node) -> torch.fx.Node | N
     return converted
 
 
+def _reversed_subtraction(graph: torch.fx.Graph, node: torch.fx.Node) -> torch.fx.Node | None:
+    """number - tensor as -tensor + number: a number has no place as the first operand."""
+    if len(node.args) != 2 or node.kwargs:
+        return None
+    with graph.inserting_before(node):
+        negated = graph.call_function(torch.ops.aten.neg.default, (node.args[0],))
+        added = graph.call_function(torch.ops.aten.add.Tensor, (negated, node.args[1]))
+    negated.meta.update(node.args[0].meta)
+    added.meta.update(node.meta)
+    return added
+
+
+def _reshape(graph: torch.fx.Graph, node: torch.fx.Node) -> torch.fx.Node:
+    """The view as a reshape, which asks for no layout."""
+    with graph.inserting_before(node):
+        reshaped = graph.call_function(torch.ops.aten.reshape.default, node.args, node.kwargs)
+    reshaped.meta.update(node.meta)
+    return reshaped
+
+
 _ASSERTIONS = frozenset({torch.ops.aten._assert_tensor_metadata.default, torch.ops.aten._assert_scalar.default})
 _REPLACEMENTS: Mapping[Any, Replacement] = {
     torch.ops.aten.alias.default: _source,
     torch.ops.aten.detach.default: _source,
     torch.ops.aten.dropout.default: _source,
+    torch.ops.aten.rsub.Scalar: _reversed_subtraction,
     torch.ops.aten.to.device: _conversion,
     torch.ops.aten.to.dtype: _conversion,
     torch.ops.aten.to.dtype_layout: _conversion,
@@ -122,15 +173,32 @@ _REPLACEMENTS: Mapping[Any, Replacement] = {
 _LAYOUT_REPLACEMENTS: Mapping[Any, Replacement] = {
     torch.ops.aten.clone.default: _source,
     torch.ops.aten.contiguous.default: _source,
+    torch.ops.aten.view.default: _reshape,
 }
 
 
-def _opaque_operators(program: torch.export.ExportedProgram, implemented: set[Any]) -> set[str]:
+def _without_opaque_operators(program: torch.export.ExportedProgram, implemented: set[Any]) -> None:
+    """Rewrite what writes in place and take apart what has no translation, as far as that goes node by node."""
+    for _ in range(_MAX_DEPTH):
+        functionalize(program.graph)
+        opaque = _opaque_operators(program, implemented)
+        if not opaque:
+            break
+        decompose_operators(program.graph, opaque)
+    program.graph.eliminate_dead_code()
+    program.graph_module.recompile()
+
+
+# Operators made of operators that are made of others again.
+_MAX_DEPTH = 3
+
+
+def _opaque_operators(program: torch.export.ExportedProgram, implemented: set[Any]) -> set[Any]:
     """Operators without a translation of their own, and those that write in place."""
     modules = [module for module in program.graph_module.modules() if isinstance(module, torch.fx.GraphModule)]
     targets = {node.target for module in modules for node in module.graph.nodes if node.op == "call_function"}
     overloads = [target for target in targets if isinstance(target, torch._ops.OpOverload)]
-    return {str(target) for target in overloads if _is_opaque(target, implemented)}
+    return {target for target in overloads if _is_opaque(target, implemented)}
 
 
 def _is_opaque(operator: torch._ops.OpOverload, implemented: set[Any]) -> bool:

@@ -10,9 +10,7 @@ from transformers import PreTrainedModel
 from headway.runtime.errors import ExportError
 
 
-def outputs_of(
-    model: PreTrainedModel, example: Mapping[str, torch.Tensor], wanted: tuple[str, ...]
-) -> tuple[str, ...]:
+def outputs_of(model: PreTrainedModel, example: Mapping[str, torch.Tensor], wanted: tuple[str, ...]) -> tuple[str, ...]:
     """Those of the wanted output fields that the model returns as tensors.
 
     Raises:

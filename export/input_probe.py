@@ -50,7 +50,7 @@ def probe_inputs(model: PreTrainedModel, task: Task, tokenizer: Any | None) -> P
         usage = _usage(model, builder, name)
         if usage is Usage.IGNORED:
             continue
-        if usage is Usage.NO_DEFAULT and name not in tokenizer_names:
+        if usage is Usage.NO_DEFAULT and name not in ("attention_mask", *tokenizer_names):
             left_out.append(name)
             continue
         names.append(name)

@@ -19,6 +19,9 @@ from transformers import PreTrainedModel
 
 from .attention import INTERFACE_NAME, CallCounter, attention_implementation
 from .conversion import convert_program
+from .decoder_experts import experts_as_operators
+from .decoder_norms import norms_as_operators
+from .fusions.pipeline import fuse_decoder
 from .operators import ONNX_OPSET as OPSET
 
 
@@ -72,28 +75,34 @@ class Head(torch.nn.Module):
         return tuple(result[name] for name in self.outputs)
 
 
-def through_interface(job: TraceJob) -> onnx_ir.Model:
-    """Trace with Headway's attention in place of the model's.
+def directly(job: TraceJob) -> onnx_ir.Model:
+    """Trace the model with whatever operators it can take in place of its own parts.
 
     Raises:
-        NotApplicableError: the model's attention does not go through the interface; the error carries the graph, which
-            then is a plain trace.
+        NotApplicableError: its attention is none of these parts; the error carries the graph.
     """
-    with attention_implementation(job.model, INTERFACE_NAME), CallCounter() as counter:
-        graph = plain(job)
-    if counter.calls == 0:
-        raise NotApplicableError("its attention does not go through the interface", graph)
-    return graph
+    with _operators(job.model), attention_implementation(job.model, INTERFACE_NAME), CallCounter() as counter:
+        graph = _trace(job)
+    fuse_decoder(graph)
+    return _require_calls(counter, graph)
 
 
 def plain(job: TraceJob) -> onnx_ir.Model:
     """Trace the model as it is."""
-    head = Head(job.model, job.example, job.outputs)
-    shapes = (tuple(job.dynamic_shapes().values()),)
-    program = torch.export.export(head, tuple(job.example.values()), dynamic_shapes=shapes, strict=False)
-    graph = convert_program(program, {}, list(job.example), list(job.outputs))
+    graph = _trace(job)
     onnxscript.optimizer.optimize_ir(graph)
     return graph
+
+
+def exporter_through_interface(job: TraceJob) -> onnx_ir.Model:
+    """Trace with transformers' exporter and Headway's attention.
+
+    Raises:
+        NotApplicableError: the model's attention does not go through the interface; the error carries the graph.
+    """
+    with attention_implementation(job.model, INTERFACE_NAME), CallCounter() as counter:
+        graph = transformers_exporter(job)
+    return _require_calls(counter, graph)
 
 
 def transformers_exporter(job: TraceJob) -> onnx_ir.Model:
@@ -106,29 +115,28 @@ def transformers_exporter(job: TraceJob) -> onnx_ir.Model:
     return graph
 
 
-def exporter_through_interface(job: TraceJob) -> onnx_ir.Model:
-    """Trace with transformers' exporter and Headway's attention.
+@dataclass(frozen=True)
+class Path:
+    """A way to trace.
 
-    Raises:
-        NotApplicableError: the model's attention does not go through the interface.
+    Args:
+        name: how reports call it.
+        trace: gives the graph.
+        without_interface: its name where the model's attention does not go through the interface.
     """
-    with attention_implementation(job.model, INTERFACE_NAME), CallCounter() as counter:
-        graph = transformers_exporter(job)
-    if counter.calls == 0:
-        raise NotApplicableError("its attention does not go through the interface", graph)
-    return graph
+
+    name: str
+    trace: Callable[[TraceJob], onnx_ir.Model]
+    without_interface: str
 
 
-INTERFACE_PATH, PLAIN_PATH, EXPORTER_PATH = "attention interface", "plain trace", "transformers exporter"
-
-# In the order in which they are tried. The third element names the path where a model turns out not to use the
-# interface: its graph is there already, traced without it.
-PATHS: Mapping[str, tuple[Callable[[TraceJob], onnx_ir.Model], str]] = {
-    INTERFACE_PATH: (through_interface, PLAIN_PATH),
-    "attention interface in transformers exporter": (exporter_through_interface, EXPORTER_PATH),
-    EXPORTER_PATH: (transformers_exporter, EXPORTER_PATH),
-    PLAIN_PATH: (plain, PLAIN_PATH),
-}
+# In the order in which they are tried.
+PATHS = (
+    Path("attention interface", directly, "direct trace"),
+    Path("attention interface, transformers exporter", exporter_through_interface, "transformers exporter"),
+    Path("transformers exporter", transformers_exporter, "transformers exporter"),
+    Path("plain trace", plain, "plain trace"),
+)
 
 
 def traces(job: TraceJob, refused: dict[str, str]) -> Iterator[tuple[str, onnx_ir.Model]]:
@@ -137,25 +145,41 @@ def traces(job: TraceJob, refused: dict[str, str]) -> Iterator[tuple[str, onnx_i
     Args:
         refused: path → why it gave none; filled on the way. The caller adds why a graph it got was no good.
     """
-    tried: set[str] = set()
-    for name, (tracer, without_interface) in PATHS.items():
-        if name in tried:
+    for path in PATHS:
+        name = path.name
+        if name in refused:
             continue
-        path = name
         try:
             with quiet(), torch.no_grad(), _without_cache(job.model):
-                graph = tracer(job)
+                graph = path.trace(job)
         except NotApplicableError as error:
             refused[name] = str(error)
-            if error.graph is None or without_interface in tried:
-                continue
-            path, graph = without_interface, error.graph
+            name, graph = path.without_interface, error.graph
         except Exception as error:
             # Tracing runs the model's own code: whatever it raises, the next path gets its turn.
             refused[name] = reason(error)
             continue
-        tried.add(path)
-        yield path, graph
+        if graph is not None:
+            yield name, graph
+
+
+def _trace(job: TraceJob) -> onnx_ir.Model:
+    head = Head(job.model, job.example, job.outputs)
+    shapes = (tuple(job.dynamic_shapes().values()),)
+    program = torch.export.export(head, tuple(job.example.values()), dynamic_shapes=shapes, strict=False)
+    return convert_program(program, {}, list(job.example), list(job.outputs))
+
+
+@contextlib.contextmanager
+def _operators(model: PreTrainedModel) -> Iterator[None]:
+    with norms_as_operators(model), experts_as_operators(model):
+        yield
+
+
+def _require_calls(counter: CallCounter, graph: onnx_ir.Model) -> onnx_ir.Model:
+    if counter.calls == 0:
+        raise NotApplicableError("its attention does not go through the interface", graph)
+    return graph
 
 
 @contextlib.contextmanager

@@ -1,0 +1,164 @@
+"""Coverage: every model type × head that transformers registers, exported, run and compared, one process each.
+
+``python -m headway.benchmarks.coverage`` writes docs/coverage.json as it goes and docs/coverage.md from it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.metadata
+import json
+import multiprocessing
+import os
+import resource
+import sys
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from multiprocessing.connection import Connection, wait
+from multiprocessing.context import ForkProcess
+from pathlib import Path
+from typing import Any
+
+from .coverage_report import write_report
+
+DOCS = Path(__file__).resolve().parents[1] / "docs"
+_PACKAGES = ("torch", "transformers", "onnx", "onnxscript", "onnxruntime")
+
+
+@dataclass
+class _Running:
+    pair: Any
+    process: ForkProcess
+    receiver: Connection
+    deadline: float
+
+
+class CoverageRun:
+    """Runs pairs in forked processes and keeps every outcome on disk as soon as it is there.
+
+    Args:
+        path: the JSON file.
+        jobs: processes at a time.
+        timeout_s: wall time a pair may take.
+        memory_bytes: address space a pair may take.
+    """
+
+    def __init__(self, path: Path, *, jobs: int = 1, timeout_s: float = 300, memory_bytes: int = 16 << 30) -> None:
+        self.path = path
+        self.jobs = jobs
+        self.timeout_s = timeout_s
+        self.memory_bytes = memory_bytes
+        self.outcomes: dict[str, dict[str, Any]] = {}
+        self._context = multiprocessing.get_context("fork")
+
+    def resume(self) -> None:
+        """Take over the outcomes of an earlier run."""
+        if self.path.is_file():
+            self.outcomes = json.loads(self.path.read_text(encoding="utf-8"))["pairs"]
+
+    def run(self, pairs: Iterable[Any]) -> None:
+        """Run all pairs."""
+        waiting = list(pairs)[::-1]
+        total, running = len(waiting), []
+        while waiting or running:
+            while waiting and len(running) < self.jobs:
+                running.append(self._start(waiting.pop()))
+            next_deadline = min(entry.deadline for entry in running)
+            wait([entry.receiver for entry in running], timeout=max(0.0, next_deadline - time.monotonic()))
+            for entry in [entry for entry in running if self._is_over(entry)]:
+                running.remove(entry)
+                outcome = self._finish(entry)
+                self._keep(entry.pair, outcome)
+                done = total - len(waiting) - len(running)
+                _show(f"[{done}/{total}] {entry.pair}: {outcome['status']} {outcome.get('path', '')}")
+
+    def _start(self, pair: Any) -> _Running:
+        receiver, sender = self._context.Pipe(duplex=False)
+        process = self._context.Process(target=_check, args=(pair, sender, self.memory_bytes), daemon=True)
+        process.start()
+        sender.close()
+        return _Running(pair, process, receiver, time.monotonic() + self.timeout_s)
+
+    def _is_over(self, entry: _Running) -> bool:
+        return entry.receiver.poll() or time.monotonic() >= entry.deadline
+
+    def _finish(self, entry: _Running) -> dict[str, Any]:
+        try:
+            outcome: dict[str, Any] = entry.receiver.recv() if entry.receiver.poll() else {}
+        except EOFError:
+            outcome = {}
+        if not outcome and entry.process.is_alive():
+            entry.process.kill()
+            outcome = {"status": "failed", "reason": f"over {self.timeout_s:.0f} s"}
+        entry.process.join()
+        entry.receiver.close()
+        return outcome or {"status": "failed", "reason": f"the process ended with {entry.process.exitcode}"}
+
+    def _keep(self, pair: Any, outcome: Mapping[str, Any]) -> None:
+        self.outcomes[f"{pair.task}/{pair.model_type}"] = dict(outcome)
+        data = {"packages": package_versions(), "pairs": dict(sorted(self.outcomes.items()))}
+        partial = self.path.with_suffix(".partial")
+        partial.write_text(json.dumps(data, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        partial.replace(self.path)
+
+
+def package_versions() -> dict[str, str]:
+    """Versions that decide the outcome."""
+    return {name: importlib.metadata.version(name) for name in _PACKAGES}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line."""
+    arguments = _parser().parse_args(argv)
+    # Read when the libraries are imported; each process has one thread, so that forking is safe.
+    os.environ.update(HF_HUB_OFFLINE="1", OMP_NUM_THREADS="1", TOKENIZERS_PARALLELISM="false")
+    from . import coverage_warmup
+    from .coverage_pairs import TEXT_HEADS, registered_pairs
+
+    coverage_warmup.import_everything()
+    pairs = list(registered_pairs(arguments.tasks or TEXT_HEADS, arguments.models or ()))
+    arguments.output.mkdir(parents=True, exist_ok=True)
+    run = CoverageRun(
+        arguments.output / "coverage.json",
+        jobs=arguments.jobs,
+        timeout_s=arguments.timeout,
+        memory_bytes=arguments.memory << 30,
+    )
+    if arguments.resume:
+        run.resume()
+        pairs = [pair for pair in pairs if f"{pair.task}/{pair.model_type}" not in run.outcomes]
+    run.run(pairs)
+    write_report(arguments.output / "coverage.md", run.outcomes, package_versions())
+    return 0
+
+
+def _check(pair: Any, sender: Connection, memory_bytes: int) -> None:
+    from .coverage_check import check_pair
+
+    resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
+    # Model code prints as it likes; the run's own lines are all that is wanted.
+    with open(os.devnull, "w") as nothing:
+        os.dup2(nothing.fileno(), 1)
+        os.dup2(nothing.fileno(), 2)
+    sender.send(check_pair(pair).to_dict())
+
+
+def _show(line: str) -> None:
+    sys.stderr.write(line + "\n")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m headway.benchmarks.coverage", description=__doc__)
+    parser.add_argument("--tasks", nargs="+", help="tasks (default: all heads)")
+    parser.add_argument("--models", nargs="+", help="model types (default: all)")
+    parser.add_argument("--jobs", type=int, default=len(os.sched_getaffinity(0)), help="processes at a time")
+    parser.add_argument("--timeout", type=float, default=300, help="seconds a pair may take (default: 300)")
+    parser.add_argument("--memory", type=int, default=16, help="GiB of address space a pair may take (default: 16)")
+    parser.add_argument("--resume", action="store_true", help="keep the outcomes of an earlier run")
+    parser.add_argument("--output", type=Path, default=DOCS, help="folder of coverage.json and coverage.md")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())
