@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from .configuration import AutoConfig, Config
     from .encoding import BatchEncoding
     from .generation.config import GenerationConfig
+    from .generation.streamers import TextIteratorStreamer, TextStreamer
     from .models import (
         AutoModel,
         AutoModelForCausalLM,
@@ -51,6 +52,8 @@ __all__ = [
     "ModelOutput",
     "Session",
     "SessionOptions",
+    "TextIteratorStreamer",
+    "TextStreamer",
     "Tokenizer",
     "load_model",
     "log_softmax",
@@ -66,6 +69,7 @@ _EXPORTS = {
     "configuration": ("AutoConfig", "Config"),
     "encoding": ("BatchEncoding",),
     "generation.config": ("GenerationConfig",),
+    "generation.streamers": ("TextIteratorStreamer", "TextStreamer"),
     "models": (
         "AutoModel",
         "AutoModelForCausalLM",

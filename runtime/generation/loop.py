@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..errors import OptionError
 from ..numerics import log_softmax
 from .beam import BeamSearch
 from .config import GenerationConfig
@@ -80,8 +81,10 @@ def run_generation(network: NextTokenLogits, generation: Generation) -> Generate
     """Generate with the method that the configuration asks for.
 
     Raises:
-        OptionError: the scores leave no token to choose.
+        OptionError: the scores leave no token to choose, or a beam search is to be streamed.
     """
+    if generation.streamer is not None and (generation.config.num_beams or 1) > 1:
+        raise OptionError("A beam search knows its tokens only at the end: leave streamer out, or use num_beams=1.")
     generated = _method(generation.config)(network, generation)
     if generation.streamer is not None:
         generation.streamer.end()
