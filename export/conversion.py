@@ -66,7 +66,7 @@ def _without_needless_decomposition() -> Iterator[None]:
         _without_opaque_operators(program, implemented)
         if _opaque_operators(program, implemented):
             return original(program, registry)
-        _simplify(program, _LAYOUT_REPLACEMENTS)
+        _forget_layouts(program)
         return program
 
     _fx_passes.decompose_with_registry = decompose
@@ -121,6 +121,22 @@ def _simplify(program: torch.export.ExportedProgram, replacements: Mapping[Any, 
     program.graph_module.recompile()
 
 
+def _forget_layouts(program: torch.export.ExportedProgram) -> None:
+    """Drop copies that only change a layout, and views that rely on one: torch propagates values once more."""
+    for node in program.graph.nodes:
+        if node.op == "call_function" and node.target is torch.ops.aten.view.default:
+            node.target = torch.ops.aten.reshape.default
+    _simplify(program, _LAYOUT_REPLACEMENTS)
+
+
+def _rename_outputs(program: torch.export.ExportedProgram) -> None:
+    """Tell the program's signature, which knows outputs by the names of their nodes, which nodes they are now."""
+    output = next(node for node in program.graph.nodes if node.op == "output")
+    for spec, node in zip(program.graph_signature.output_specs, output.args[0], strict=True):
+        if isinstance(node, torch.fx.Node):
+            spec.arg.name = node.name
+
+
 def _source(graph: torch.fx.Graph, node: torch.fx.Node) -> torch.fx.Node:
     """The node's input, for operators that hand it on: devices and memory layouts mean nothing in ONNX."""
     return node.all_input_nodes[0]
@@ -139,7 +155,7 @@ def _conversion(graph: torch.fx.Graph, node: torch.fx.Node) -> torch.fx.Node | N
 
 
 def _reversed_subtraction(graph: torch.fx.Graph, node: torch.fx.Node) -> torch.fx.Node | None:
-    """number - tensor as -tensor + number: a number has no place as the first operand."""
+    """Number - tensor as -tensor + number: a number has no place as the first operand."""
     if len(node.args) != 2 or node.kwargs:
         return None
     with graph.inserting_before(node):
@@ -169,7 +185,7 @@ _REPLACEMENTS: Mapping[Any, Replacement] = {
     torch.ops.aten.to.dtype_layout: _conversion,
     torch.ops.aten.type_as.default: _conversion,
 }
-# Only where nothing is traced again: views of torch tensors need their layouts.
+# Last of all: views need their layouts where anything is traced again.
 _LAYOUT_REPLACEMENTS: Mapping[Any, Replacement] = {
     torch.ops.aten.clone.default: _source,
     torch.ops.aten.contiguous.default: _source,

@@ -146,9 +146,40 @@ INPUT_KINDS: Mapping[str, InputKind] = {
 
 # Arguments of a forward that say how to compute rather than what about, repeat another input, or only give a loss.
 NOT_INPUTS = frozenset(
-    "cache cache_position decoder_attention_mask decoder_inputs_embeds decoder_position_ids deprecated_arguments "
-    "encoder_attention_mask encoder_hidden_states encoder_outputs end_positions entity_labels inputs inputs_embeds "
-    "is_impossible kwargs labels lengths logits_to_keep next_sentence_label num_hashes output_attentions "
-    "output_hidden_states p_mask past_key_values position_ids return_dict self sentence_order_label start_positions "
-    "use_cache use_mems image_hidden_states bbox_first_token_mask question_lengths".split()
+    {
+        "bbox_first_token_mask",
+        "cache",
+        "cache_position",
+        "decoder_attention_mask",
+        "decoder_inputs_embeds",
+        "decoder_position_ids",
+        "deprecated_arguments",
+        "encoder_attention_mask",
+        "encoder_hidden_states",
+        "encoder_outputs",
+        "end_positions",
+        "entity_labels",
+        "image_hidden_states",
+        "inputs",
+        "inputs_embeds",
+        "is_impossible",
+        "kwargs",
+        "labels",
+        "lengths",
+        "logits_to_keep",
+        "next_sentence_label",
+        "num_hashes",
+        "output_attentions",
+        "output_hidden_states",
+        "p_mask",
+        "past_key_values",
+        "position_ids",
+        "question_lengths",
+        "return_dict",
+        "self",
+        "sentence_order_label",
+        "start_positions",
+        "use_cache",
+        "use_mems",
+    }
 )
