@@ -3,50 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any, BinaryIO
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
 
 from .errors import InputError, InputTypeError
-
-MAX_LINE_BYTES = 64 << 20
-"""Longest line that is read: one without an end must not fill the memory."""
+from .line_reader import MAX_LINE_BYTES, Line
 
 _BYTE_ORDER_MARK = "\ufeff"
-
-
-@dataclass(frozen=True)
-class Line:
-    """One line of the input.
-
-    Args:
-        number: counted from 1.
-        content: its bytes, without the line's end.
-        is_whole: False for a line over :data:`MAX_LINE_BYTES`, whose rest was left out.
-    """
-
-    number: int
-    content: bytes
-    is_whole: bool = True
-
-
-def read_lines(stream: BinaryIO) -> Iterator[Line]:
-    """Yield the lines of a binary stream, one at a time."""
-    number = 0
-    while content := stream.readline(MAX_LINE_BYTES):
-        number += 1
-        is_whole = len(content) < MAX_LINE_BYTES or content.endswith(b"\n")
-        if not is_whole:
-            _skip_to_line_end(stream)
-        yield Line(number, content.rstrip(b"\r\n"), is_whole)
-
-
-def _skip_to_line_end(stream: BinaryIO) -> None:
-    while rest := stream.readline(1 << 20):
-        if rest.endswith(b"\n"):
-            return
 
 
 def text_item(line: Line) -> str:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from .errors import InputError
-from .json_lines import Line
+from .line_reader import Line
 
 if TYPE_CHECKING:
     from .pipelines import Pipeline
@@ -44,13 +44,17 @@ class LineRunner:
         self._pipeline = pipeline
         self._make_item = make_item
 
-    def run(self, lines: Iterable[Line]) -> Iterator[LineResult]:
+    def run(self, bursts: Iterable[Iterable[Line]]) -> Iterator[LineResult]:
         """Yield each line's result in order, holding no more lines than the pipeline's stream does.
 
         Args:
-            lines: the lines; an error that reading them raises must not be an InputError.
+            bursts: the lines; those of a burst run together, and their results do not wait for the next burst. An error
+                that reading them raises must not be an InputError.
         """
-        source = iter(lines)
+        for burst in bursts:
+            yield from self._run_burst(iter(burst))
+
+    def _run_burst(self, source: Iterator[Line]) -> Iterator[LineResult]:
         waiting: deque[_Waiting] = deque()
         while True:
             try:

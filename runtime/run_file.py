@@ -7,11 +7,12 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any
 
 from .errors import InputError, OptionError
-from .json_lines import ITEM_READERS, Line, read_lines, to_json
+from .json_lines import ITEM_READERS, to_json
 from .line_progress import LineProgress
+from .line_reader import Line, LineReader
 from .line_results import LineResult, LineRunner
 from .resumable import ResumableOutput
 from .safe_paths import is_regular_file
@@ -55,38 +56,33 @@ class FileRun:
             InputError: a line cannot be used, or the input has changed since the results that are there.
             OptionError: the output belongs to something else.
         """
-        with open_input(self.source) as stream:
+        with open_input(self.source) as reader:
+            runner = self._runner(reader.peek())
             if self.output == STANDARD_STREAM:
-                return self._to_standard_output(stream)
+                return sum(self._print(outcome) for outcome in runner.run(reader.bursts()))
             _require_different(self.source, self.output)
             with ResumableOutput(Path(self.output), self.settings, restart=self.restart) as output:
-                return self._to_file(stream, output)
-
-    def _to_file(self, stream: BinaryIO, output: ResumableOutput) -> int:
-        lines = read_lines(stream)
-        first, lines = _first_line(lines)
-        remaining = _after_finished(lines, output)
-        num_errors = 0
-        with LineProgress(count_lines(self.source), output.num_done) as progress:
-            for outcome in self._runner(first).run(remaining):
-                num_errors += outcome.error is not None
-                output.append(outcome.line.content, self._result_text(outcome))
-                progress.advance()
-        return num_errors
-
-    def _to_standard_output(self, stream: BinaryIO) -> int:
-        first, lines = _first_line(read_lines(stream))
-        num_errors = 0
-        for outcome in self._runner(first).run(lines):
-            num_errors += outcome.error is not None
-            text = self._result_text(outcome).encode("utf-8", errors="backslashreplace")
-            sys.stdout.buffer.write(text + b"\n")
-            sys.stdout.buffer.flush()
-        return num_errors
+                _skip_finished(reader, output)
+                return self._write(runner.run(reader.bursts()), output)
 
     def _runner(self, first: Line | None) -> LineRunner:
         read_item = ITEM_READERS[self.input_format or format_of(self.source, first)]
         return LineRunner(self.pipeline, lambda line: self.build_item(read_item(line)))
+
+    def _write(self, outcomes: Iterable[LineResult], output: ResumableOutput) -> int:
+        num_errors = 0
+        with LineProgress(count_lines(self.source), output.num_done) as progress:
+            for outcome in outcomes:
+                output.append(outcome.line.content, self._result_text(outcome))
+                num_errors += outcome.error is not None
+                progress.advance()
+        return num_errors
+
+    def _print(self, outcome: LineResult) -> bool:
+        text = self._result_text(outcome).encode("utf-8", errors="backslashreplace")
+        sys.stdout.buffer.write(text + b"\n")
+        sys.stdout.buffer.flush()
+        return outcome.error is not None
 
     def _result_text(self, outcome: LineResult) -> str:
         if outcome.error is None:
@@ -100,21 +96,21 @@ class FileRun:
 
 
 @contextmanager
-def open_input(source: str) -> Iterator[BinaryIO]:
-    """The input as a binary stream.
+def open_input(source: str) -> Iterator[LineReader]:
+    """The input's lines.
 
     Raises:
         InputError: there is no such file.
     """
     if source == STANDARD_STREAM:
-        yield sys.stdin.buffer
+        yield LineReader(sys.stdin.fileno())
         return
     path = Path(source)
     if path.is_dir() or not path.exists():
         what = "is a folder" if path.is_dir() else "does not exist"
         raise InputError(f"{source} {what}. Pass a .jsonl or .txt file, or - for standard input.")
-    with path.open("rb") as stream:
-        yield stream
+    with path.open("rb", buffering=0) as stream:
+        yield LineReader(stream.fileno())
 
 
 def format_of(source: str, first: Line | None) -> str:
@@ -151,25 +147,11 @@ def count_lines(source: str) -> int | None:
     return count + (last != b"\n")
 
 
-def _first_line(lines: Iterator[Line]) -> tuple[Line | None, Iterator[Line]]:
-    """The first line, and all lines with it in front."""
-    first = next(lines, None)
-
-    def with_first() -> Iterator[Line]:
-        if first is not None:
-            yield first
-            yield from lines
-
-    return first, with_first()
-
-
-def _after_finished(lines: Iterable[Line], output: ResumableOutput) -> Iterator[Line]:
-    """The lines that have no result yet, after checking that the others are those the results were made from."""
-    iterator = iter(lines)
+def _skip_finished(reader: LineReader, output: ResumableOutput) -> None:
+    """Pass over the lines that have a result, after checking that they are those the results were made from."""
     for number in range(1, output.num_done + 1):
-        line = next(iterator, None)
+        line = reader.next()
         output.require_same(number, None if line is None else line.content)
-    return iterator
 
 
 def _require_different(source: str, output: str) -> None:

@@ -1,6 +1,5 @@
 """Lines to items and results to JSON."""
 
-import io
 import json
 from collections import OrderedDict
 from typing import Any
@@ -8,32 +7,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from headway.runtime import json_lines
 from headway.runtime.errors import InputError, InputTypeError
-from headway.runtime.json_lines import Line, json_item, read_lines, text_item, to_json
+from headway.runtime.json_lines import json_item, text_item, to_json
+from headway.runtime.line_reader import Line
 
 
-def test_lines() -> None:
-    lines = list(read_lines(io.BytesIO(b"one\r\ntwo\n\nfour")))
-    assert [(line.number, line.content) for line in lines] == [(1, b"one"), (2, b"two"), (3, b""), (4, b"four")]
-    assert list(read_lines(io.BytesIO(b""))) == []
-
-
-def test_only_line_ends_end_lines() -> None:
-    assert len(list(read_lines(io.BytesIO("a\u2028b\x0bc\x85d\n".encode())))) == 1
-
-
-def test_line_without_an_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(json_lines, "MAX_LINE_BYTES", 10)
-    lines = list(read_lines(io.BytesIO(b"123456789\n" + b"x" * 25 + b"\nlast\n" + b"y" * 30)))
-    assert [(line.number, line.is_whole, len(line.content)) for line in lines] == [
-        (1, True, 9),
-        (2, False, 10),
-        (3, True, 4),
-        (4, False, 10),
-    ]
-    with pytest.raises(InputError, match=r"line 2 is longer than .* Is this a text file"):
-        text_item(lines[1])
+def test_line_that_was_too_long() -> None:
+    with pytest.raises(InputError, match=r"line 2 is longer than 64 MiB. Is this a text file"):
+        text_item(Line(2, b"x", is_whole=False))
 
 
 def test_text() -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from headway.runtime.errors import HeadwayError, InputError, ProviderError
-from headway.runtime.json_lines import Line
+from headway.runtime.line_reader import Line
 from headway.runtime.line_results import LineRunner
 
 WINDOW = 8
@@ -47,7 +47,7 @@ def number(line: Line) -> int:
 
 def outcomes(contents: list[bytes], pipeline: FakePipeline | None = None) -> list[Any]:
     lines = [Line(index, content) for index, content in enumerate(contents, start=1)]
-    results = list(LineRunner(pipeline or FakePipeline(), number).run(lines))  # type: ignore[arg-type]
+    results = list(LineRunner(pipeline or FakePipeline(), number).run([lines[:20], lines[20:]]))  # type: ignore[arg-type]
     assert [result.line for result in results] == lines
     return [result.result if result.error is None else str(result.error) for result in results]
 
@@ -61,6 +61,7 @@ def test_good_lines_run_once() -> None:
     assert outcomes([b"%d" % value for value in range(50)], pipeline) == [value * 2 for value in range(50)]
     assert pipeline.num_run == 50
     assert max(pipeline.sizes) == WINDOW
+    assert pipeline.sizes == [8, 8, 4, 8, 8, 8, 6]
 
 
 @pytest.mark.parametrize("seed", range(40))
@@ -90,7 +91,7 @@ def test_lines_are_read_as_they_are_needed() -> None:
             num_read += 1
             yield Line(num_read, b"-1" if num_read % 5 == 0 else b"1")
 
-    results = LineRunner(FakePipeline(), number).run(endless())  # type: ignore[arg-type]
+    results = LineRunner(FakePipeline(), number).run([endless()])  # type: ignore[arg-type]
     for position in range(1, 200):
         assert next(results).line.number == position
         assert num_read < position + 2 * WINDOW
@@ -104,4 +105,4 @@ def test_failures_that_no_line_makes(failure: HeadwayError) -> None:
             yield 0
 
     with pytest.raises(type(failure), match=str(failure)):
-        list(LineRunner(Broken(), number).run([Line(1, b"1")]))  # type: ignore[arg-type]
+        list(LineRunner(Broken(), number).run([[Line(1, b"1")]]))  # type: ignore[arg-type]
