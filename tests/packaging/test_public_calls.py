@@ -16,6 +16,9 @@ from headway.runtime.pipelines.registry import PIPELINES
 
 TEXTS = ["Paris is the capital of France.", "I hate this so much!"]
 NLI = {"id2label": {0: "contradiction", 1: "neutral", 2: "entailment"}}
+GREEDY = {"max_new_tokens": 5, "do_sample": False, "num_beams": 1}
+
+HALF_OF_BART = {"layers": 2, "attention_heads": 4, "ffn_dim": 64}
 
 # Task → class of the model, what its config says, and a call: positional and named arguments.
 CALLS: dict[str, tuple[str, dict[str, Any], list[Any], dict[str, Any]]] = {
@@ -34,6 +37,10 @@ CALLS: dict[str, tuple[str, dict[str, Any], list[Any], dict[str, Any]]] = {
         {},
     ),
     "rerank": ("BertForSequenceClassification", {"num_labels": 1}, ["What is Paris?", TEXTS], {}),
+    "text-generation": ("LlamaForCausalLM", {}, [TEXTS[0]], GREEDY),
+    "text2text-generation": ("BartForConditionalGeneration", {}, [TEXTS[0]], GREEDY),
+    "summarization": ("BartForConditionalGeneration", {}, [TEXTS[0]], GREEDY),
+    "translation": ("BartForConditionalGeneration", {}, [TEXTS[0]], GREEDY),
 }
 PROGRAM = """
 import json, sys
@@ -45,8 +52,8 @@ for task, folder, positional, named in json.load(sys.stdin):
     results[task] = pipeline(task, model=folder, num_threads=1)(*positional, **named)
     config = AutoConfig.from_pretrained(folder)
     inputs = AutoTokenizer.from_pretrained(folder)("one", "two", return_tensors="np")
-    if "Choice" not in config.architectures[0]:
-        softmax(load_model(folder)(**inputs)[0])
+    if task == "text-classification":
+        softmax(load_model(folder)(**inputs).logits)
 print(json.dumps({"results": results, "modules": sorted(sys.modules)}, default=np.ndarray.tolist))
 """
 
@@ -60,15 +67,20 @@ def calls(minilm_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> 
     for task, (class_name, settings, positional, named) in CALLS.items():
         folder = root / "-".join([class_name, *settings])
         if not folder.exists():
-            export(tiny_bert(class_name, settings), folder, tokenizer=tokenizer, progress=False)
+            export(tiny_model(class_name, settings), folder, tokenizer=tokenizer, progress=False)
         rows.append([task, str(folder), positional, named])
     return json.dumps(rows)
 
 
-def tiny_bert(class_name: str, settings: dict[str, Any]) -> Any:
+def tiny_model(class_name: str, settings: dict[str, Any]) -> Any:
+    """A model with two layers and random weights that reads MiniLM's vocabulary."""
+    encoder = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 64}
+    both = {f"{side}_{name}": size for side in ("encoder", "decoder") for name, size in HALF_OF_BART.items()}
+    sizes = {"Bart": {"d_model": 32, **both}}
+    family = class_name.split("For")[0].removesuffix("Model")
+    config = getattr(transformers, f"{family}Config")(vocab_size=30522, **sizes.get(family, encoder), **settings)
     transformers.set_seed(0)
-    sizes = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 64}
-    return getattr(transformers, class_name)(transformers.BertConfig(**sizes, **settings)).eval()
+    return getattr(transformers, class_name)(config).eval()
 
 
 def results(python: str | Path, calls: str, folder: Path) -> Any:
