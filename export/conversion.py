@@ -64,9 +64,11 @@ def _without_needless_decomposition() -> Iterator[None]:
         implemented = set(implemented_overloads(registry))
         _simplify(program, _REPLACEMENTS)
         _without_opaque_operators(program, implemented)
+        _rename_outputs(program)
         if _opaque_operators(program, implemented):
             return original(program, registry)
         _forget_layouts(program)
+        _rename_outputs(program)
         return program
 
     _fx_passes.decompose_with_registry = decompose

@@ -181,6 +181,8 @@ def _operator_head_dim(*head_dims: int) -> int:
 def _check_arguments(attention_mask: Any, kwargs: dict[str, Any]) -> None:
     if not isinstance(attention_mask, MaskRule):
         raise RefusedError("an attention call has a mask of its own instead of the causal one")
+    if attention_mask.refusal:
+        raise RefusedError(attention_mask.refusal)
     unknown = [name for name, given in kwargs.items() if given is not None and name not in _HARMLESS]
     if unknown:
         raise RefusedError(f"its attention takes {', '.join(unknown)}")

@@ -16,9 +16,13 @@ class RefusedError(Exception):
 
 @dataclass(frozen=True)
 class MaskRule:
-    """Which keys a token sees: all up to itself, or the latest ``window`` of them, itself included."""
+    """Which keys a token sees: all up to itself, or the latest ``window`` of them, itself included.
+
+    ``refusal`` says why a mask is neither; a model may create such a mask and not use it.
+    """
 
     window: int | None = None
+    refusal: str = ""
 
 
 class PassThroughCache(Cache):
@@ -68,9 +72,6 @@ def mask_rule(mask_function: Callable[..., Any], **sizes: Any) -> MaskRule:
 
     Registered as the mask creation of the attention implementation, so that the rule reaches each layer's attention
     call in place of a mask tensor.
-
-    Raises:
-        RefusedError: the function is neither causal nor a causal sliding window.
     """
     for num_positions in _PROBED_LENGTHS:
         visible = _evaluate(mask_function, num_positions)
@@ -80,7 +81,7 @@ def mask_rule(mask_function: Callable[..., Any], **sizes: Any) -> MaskRule:
         window = int(visible[-1].sum())
         if torch.equal(visible, causal & ~causal.tril(-window)):
             return MaskRule(window)
-        raise RefusedError("its attention mask is neither causal nor a sliding window")
+        return MaskRule(refusal="its attention mask is neither causal nor a sliding window")
     return _long_window(mask_function)
 
 

@@ -6,6 +6,7 @@ import onnx_ir
 from onnxscript.optimizer import fold_constants
 
 from .base import Fusion, FusionOutcome, apply_fusions
+from .bfloat16 import BFloat16Arithmetic
 from .linear import TransposedWeight
 from .rearranged_weight import RearrangedWeight
 from .reshape import ConstantReshape, FullSlice, Identity, InverseTransposes, SameShapeReshape, SameTypeCast
@@ -27,7 +28,7 @@ def fuse_decoder(graph: onnx_ir.Model) -> tuple[FusionOutcome, ...]:
     fold_constants(
         graph, onnx_shape_inference=False, input_size_limit=_FOLDED_ELEMENTS, output_size_limit=_FOLDED_ELEMENTS
     )
-    for fusions in (_tidying(), [RotaryInAttention()], _tidying(), [SkipRMSNorm()]):
+    for fusions in (_tidying(), [RotaryInAttention()], _tidying(), [SkipRMSNorm(), BFloat16Arithmetic()]):
         outcomes += apply_fusions(graph, fusions)
     return tuple(outcome for outcome in outcomes if outcome.applied or outcome.refused)
 

@@ -1,7 +1,8 @@
 """Decoder graphs that take a past and return a longer present, with an attention mask over both.
 
 What a graph keeps is found by name: keys and values that grow by the tokens of a call, and states of fixed size
-(convolution, recurrent). Rows of different lengths are right-aligned in each call, and the mask says what counts.
+(convolution, recurrent). Rows of different lengths are right-aligned in each call, and the mask says what counts. A
+graph that takes one token at a time (it has a recurrent state) is fed a prompt token by token, each row by itself.
 """
 
 from __future__ import annotations
@@ -136,6 +137,31 @@ class GrowingCache:
         self.lengths[row] = length
         self._drop_trailing_columns()
 
+    @classmethod
+    def stacked(cls, caches: Sequence[GrowingCache]) -> GrowingCache:
+        """Caches of one row each as one cache; shorter rows are padded on the left."""
+        stacked = cls(caches[0].specs, len(caches))
+        stacked.lengths = np.concatenate([cache.lengths for cache in caches])
+        width = max(cache.mask.shape[1] for cache in caches)
+        stacked.mask = np.concatenate([_left_padded(cache.mask, width, 1) for cache in caches])
+        stacked.columns = np.concatenate([_left_padded(cache.columns, width, 1) for cache in caches])
+        ort_value = import_onnxruntime().OrtValue.ortvalue_from_numpy
+        for index, spec in enumerate(stacked.specs):
+            states = [_left_padded(cache.states[index].numpy(), width, spec.growing_axis) for cache in caches]
+            stacked.states[index] = ort_value(np.concatenate(states))
+        return stacked
+
+    def copy_from(self, other: GrowingCache) -> None:
+        """Become what another cache is."""
+        self.lengths, self.mask, self.columns, self.states = other.lengths, other.mask, other.columns, other.states
+
+    def only(self, row: int) -> GrowingCache:
+        """A copy that holds one row."""
+        one = GrowingCache(self.specs, self.num_rows)
+        one.copy_from(self)
+        one.select(np.array([row]))
+        return one
+
     def _drop_trailing_columns(self) -> None:
         used = np.flatnonzero(self.mask.any(axis=0))
         width = int(used[-1]) + 1 if len(used) else 0
@@ -164,7 +190,8 @@ class GrowingDecoder:
         self.max_positions = max_positions
         self.vocab_size = int(next(spec for spec in session.outputs if spec.name == "logits").shape[2])
         self._output_names = ["logits", *(spec.present_name for spec in self.specs)]
-        self._keeps_chosen_logits = "logits_to_keep" in session.input_names
+        ids = next(spec for spec in session.inputs if spec.name == "input_ids")
+        self._is_single_token = ids.shape[1] == 1
 
     def new_cache(self, num_rows: int, capacity: int) -> GrowingCache:
         """An empty cache; it grows with the tokens."""
@@ -176,13 +203,28 @@ class GrowingDecoder:
 
     def extend(self, cache: GrowingCache, rows: Sequence[TokenIds]) -> Scores:
         """Append tokens to every row; (rows, vocab) float32, the logits after each row's last token."""
+        if self._is_single_token:
+            return np.stack([logits[-1] for logits in self.score(cache, rows)])
         return self._run(cache, *_right_aligned(rows), num_logits=1)[:, 0]
 
     def score(self, cache: GrowingCache, rows: Sequence[TokenIds]) -> list[Scores]:
         """Append tokens to every row; the logits after each of them, (tokens, vocab) float32 per row."""
+        if self._is_single_token:
+            return self._score_token_by_token(cache, rows)
         block, mask = _right_aligned(rows)
         logits = self._run(cache, block, mask, num_logits=block.shape[1])
         return [row_logits[-len(tokens) :] for row_logits, tokens in zip(logits, rows, strict=True)]
+
+    def _score_token_by_token(self, cache: GrowingCache, rows: Sequence[TokenIds]) -> list[Scores]:
+        """A padded row would take its padding into the recurrent state, so rows run apart and meet again."""
+        caches = [cache.only(row) for row in range(len(rows))] if len(rows) > 1 else [cache]
+        logits = [
+            np.concatenate([self.decode(one, tokens[index : index + 1]).copy() for index in range(len(tokens))])
+            for one, tokens in zip(caches, rows, strict=True)
+        ]
+        if len(rows) > 1:
+            cache.copy_from(GrowingCache.stacked(caches))
+        return logits
 
     def _run(self, cache: GrowingCache, block: TokenIds, mask: NDArray[np.int64], num_logits: int) -> Scores:
         """Run right-aligned (rows, tokens) ids; logits of the last ``num_logits`` columns."""
@@ -227,3 +269,11 @@ def _right_aligned(rows: Sequence[TokenIds]) -> tuple[TokenIds, NDArray[np.int64
         block[row, width - len(tokens) :] = tokens
         mask[row, width - len(tokens) :] = 1
     return block, mask
+
+
+def _left_padded(array: NDArray[Any], width: int, axis: int | None) -> NDArray[Any]:
+    """Zeros before the entries of an axis, up to ``width`` of them; None for an axis leaves the array as it is."""
+    if axis is None:
+        return array
+    widths = [(width - array.shape[axis], 0) if index == axis else (0, 0) for index in range(array.ndim)]
+    return np.pad(array, widths)
