@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from .errors import OptionError
+from .errors import CorruptArtifactError, HeadwayError, OptionError
 from .hub import push_folder, resolve_folder
 from .tokenizer_backend import Backend, load_backend
 from .tokenizer_chat import ChatFormatter
 from .tokenizer_decode import TextDecoder
-from .tokenizer_files import ALLOW_PATTERNS, read_tokenizer_files
+from .tokenizer_files import ALLOW_PATTERNS, TokenizerFiles, read_tokenizer_files
 from .tokenizer_loading import prepare_backend
 from .tokenizer_saving import save_tokenizer_files
 from .tokenizer_settings import NAMED_TOKENS, TokenizerSettings, merge_settings
@@ -99,10 +99,23 @@ class Tokenizer(ChatFormatter, TextDecoder):
             allow_patterns=ALLOW_PATTERNS,
         )
         files = read_tokenizer_files(folder)
+        try:
+            return cls._from_files(files, overrides, str(name_or_path))
+        except HeadwayError:
+            raise
+        except (AttributeError, LookupError, OverflowError, TypeError, ValueError) as error:
+            options = f", or the options {', '.join(overrides)}" if overrides else ""
+            raise CorruptArtifactError(
+                f"the tokenizer files of {folder}{options} hold a value of the wrong kind"
+                f" ({type(error).__name__}: {error}): fetch or export them again"
+            ) from error
+
+    @classmethod
+    def _from_files(cls, files: TokenizerFiles, overrides: dict[str, Any], name_or_path: str) -> Tokenizer:
         backend = load_backend(files.tokenizer_file)
         settings = merge_settings(files, backend, overrides)
         prepare_backend(backend, settings, files, overrides)
-        tokenizer = cls(backend, settings, str(name_or_path))
+        tokenizer = cls(backend, settings, name_or_path)
         if {"add_bos_token", "add_eos_token"} & overrides.keys() and not has_class_template(files.class_name):
             tokenizer._add_bos_token = bool(overrides.get("add_bos_token", False))
             tokenizer._add_eos_token = bool(overrides.get("add_eos_token", False))

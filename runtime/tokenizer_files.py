@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from .errors import ArtifactNotFoundError, CorruptArtifactError
+from .safe_paths import read_optional_json
 from .tokenizer_model_types import choose_class
 
 TOKENIZER_FILE = "tokenizer.json"
@@ -103,15 +103,7 @@ def _missing_message(folder: Path) -> str:
 
 
 def _read_object(path: Path) -> dict[str, Any]:
-    if not path.is_file():
-        return {}
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise CorruptArtifactError(f"{path} is not valid JSON ({error}): fetch or export it again.") from error
-    if not isinstance(content, dict):
-        raise CorruptArtifactError(f"{path} holds a JSON {type(content).__name__}, not an object: export it again.")
-    return content
+    return read_optional_json(path) or {}
 
 
 def _read_chat_template(folder: Path, config: dict[str, Any]) -> ChatTemplate:
