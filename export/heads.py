@@ -10,7 +10,7 @@ import onnx_ir
 import torch
 
 from headway.runtime.artifact import Component, Manifest, Variant, file_entry, onnx_file_name
-from headway.runtime.errors import ExportError, VerificationError
+from headway.runtime.errors import ArtifactError, ExportError, VerificationError
 
 from .graph import finish_graph, operator_counts, save_graph, tensor_specs
 from .head_outputs import axes_of_outputs, outputs_of
@@ -57,7 +57,8 @@ def export_head(checkpoint: Checkpoint, folder: Path, tolerance: float, stages: 
             raise _failure(checkpoint, refused, mismatch)
         try:
             return _write(checkpoint, folder, plan, graph, path, refused, tolerance, stages)
-        except (VerificationError, ExportError) as error:
+        except (ArtifactError, ExportError) as error:
+            # ONNX Runtime cannot load the graph, it fixed an axis, or its numbers are wrong: another path may do.
             mismatch = mismatch or isinstance(error, VerificationError)
             refused[path] = reason(error)
 

@@ -17,6 +17,8 @@ import onnxscript.optimizer
 import torch
 from transformers import PreTrainedModel
 
+from headway.runtime.errors import HeadwayError
+
 from .attention import INTERFACE_NAME, CallCounter, attention_implementation
 from .conversion import convert_program
 from .decoder_experts import experts_as_operators
@@ -233,8 +235,10 @@ def reason(error: BaseException) -> str:
     """One line of why a path did not work: the error that started it, without what was wrapped around it."""
     while (cause := error.__cause__ or (None if error.__suppress_context__ else error.__context__)) is not None:
         error = cause
-    first = next((line.strip() for line in _COLOUR.sub("", str(error)).splitlines() if line.strip()), "")
-    return first[:300] if isinstance(error, NotApplicableError) else f"{type(error).__name__}: {first[:300]}"
+    lines = [line.strip() for line in _COLOUR.sub("", str(error)).splitlines() if line.strip()]
+    # torch lists the constraints that a trace broke below a line that names only where.
+    line = next((line[2:] for line in lines if line.startswith("- ")), lines[0] if lines else "")[:300]
+    return line if isinstance(error, (NotApplicableError, HeadwayError)) else f"{type(error).__name__}: {line}"
 
 
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")

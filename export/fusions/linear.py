@@ -30,7 +30,9 @@ class TransposedWeight(Fusion[_TransposedWeight]):
         weight = node.inputs[0]
         if weight is None or not weight.is_initializer() or weight.const_value is None:
             return None
-        return _TransposedWeight(node, weight) if len(weight.const_value.shape) == 2 else None
+        order = node.attributes.get("perm")
+        is_swap = order is None or list(order.as_ints()) == [1, 0]
+        return _TransposedWeight(node, weight) if len(weight.const_value.shape) == 2 and is_swap else None
 
     def check(self, match: _TransposedWeight) -> str | None:
         """Refuse weights with another reader."""
