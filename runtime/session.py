@@ -82,7 +82,9 @@ class Session:
     def __init__(self, path: Path, folder: Path | None = None, options: SessionOptions | None = None) -> None:
         options = options or SessionOptions()
         self.path = path
-        check_onnx_file(path, folder or path.parent)
+        self.folder = folder or path.parent
+        self.options = options
+        check_onnx_file(path, self.folder)
         providers = resolve_providers(options.device, options.providers)
         self.ort_session = _open(path, options, providers)
         require_provider(providers, self.ort_session.get_providers())
@@ -93,6 +95,11 @@ class Session:
 
     def __repr__(self) -> str:
         return f"Session({str(self.path)!r}, inputs={list(self.input_names)}, outputs={list(self.output_names)})"
+
+    @property
+    def num_threads(self) -> int:
+        """Threads within an operator."""
+        return self.options.num_threads or usable_cpu_count()
 
     @property
     def provider(self) -> str:

@@ -21,6 +21,8 @@ class PipelineOptions:
         batch_size: most texts that run at once; None leaves it to ``max_batch_tokens``.
         max_batch_tokens: most padded tokens that run at once; None takes what suits the device, and no limit where
             ``batch_size`` is given.
+        num_streams: batches that run at the same time on a CPU, each with one thread, where there is enough work to be
+            worth a second session; None takes the session's number of threads, 1 runs one batch after another.
         truncation: what to do with a text over the limit: ``"error"`` or False raises, ``"warn"`` cuts it and logs
             how many were cut, True or a strategy (``"only_first"`` …) cuts it without a word. None takes the
             pipeline's own choice.
@@ -31,6 +33,7 @@ class PipelineOptions:
 
     batch_size: int | None = None
     max_batch_tokens: int | None = None
+    num_streams: int | None = None
     truncation: bool | str | None = None
     max_length: int | None = None
     padding: bool | str | None = None
@@ -39,6 +42,7 @@ class PipelineOptions:
     def __post_init__(self) -> None:
         require_limit("batch_size", self.batch_size)
         require_limit("max_batch_tokens", self.max_batch_tokens)
+        require_limit("num_streams", self.num_streams)
         require_limit("max_length", self.max_length)
         require_choice("truncation", self.truncation, _TRUNCATION_CHOICES)
 

@@ -12,14 +12,19 @@ from ..artifact import TensorSpec
 from ..batching import IntArray, PaddedBatch, Rows, equal_length_batches, padded_batches, token_batches
 from ..errors import CorruptArtifactError
 from ..models import Model
+from ..session import Session
 from .options import PipelineOptions
 from .progress import Progress
+from .streams import SideSession, side_by_side
 
 Array = NDArray[Any]
 BatchOutput = tuple[PaddedBatch, list[Array]]
 
 DEFAULT_BATCH_TOKENS: Mapping[str, int] = {"cpu": 512}
 """Device → padded tokens of a batch. On a CPU small batches stay in its caches; other devices want large ones."""
+
+STREAM_BATCH_TOKENS = 256
+"""Padded tokens of a batch that has one core for itself."""
 
 _LARGE_BATCH_TOKENS = 16384
 
@@ -38,6 +43,7 @@ class Runner:
 
     def __init__(self, model: Model, pad_token_id: int | None, output_names: Sequence[str] | None = None) -> None:
         self._session = model.session
+        self._sides = SideSession(model.session)
         self.pad_token_id = pad_token_id
         self._inputs = tuple(model.session.inputs)
         self._default_budget = DEFAULT_BATCH_TOKENS.get(model.device, _LARGE_BATCH_TOKENS)
@@ -55,23 +61,27 @@ class Runner:
         Raises:
             InputError: ONNX Runtime refused a batch.
         """
+        session, num_streams = self._sides.for_work(len(rows.ids), options.num_streams)
         make_batches = token_batches if self.pad_token_id is not None else equal_length_batches
-        batches = make_batches(rows.lengths, self.budget(options), options.batch_size)
-        for batch in padded_batches(rows, batches, self.pad_token_id or 0):
-            yield batch, self.run_batch(batch)
+        batches = make_batches(rows.lengths, self.budget(options, num_streams), options.batch_size)
+        padded = padded_batches(rows, batches, self.pad_token_id or 0)
+        for batch, outputs in side_by_side(lambda batch: self.run_batch(batch, session), padded, num_streams):
+            yield batch, outputs
             if progress is not None:
                 progress.advance(len(batch))
 
-    def run_batch(self, batch: PaddedBatch) -> list[Array]:
+    def run_batch(self, batch: PaddedBatch, session: Session | None = None) -> list[Array]:
         """Outputs of one batch, in float32 where the graph computes in float16."""
         feeds = {spec.name: feed(spec, batch) for spec in self._inputs}
-        return [_as_float32(output) for output in self._session.run(feeds, self.output_names)]
+        return [_as_float32(output) for output in (session or self._session).run(feeds, self.output_names)]
 
-    def budget(self, options: PipelineOptions) -> int | None:
+    def budget(self, options: PipelineOptions, num_streams: int = 1) -> int | None:
         """Most padded tokens of a batch under these options."""
         if options.max_batch_tokens is not None:
             return options.max_batch_tokens
-        return None if options.batch_size is not None else self._default_budget
+        if options.batch_size is not None:
+            return None
+        return self._default_budget if num_streams == 1 else STREAM_BATCH_TOKENS
 
 
 def vectors(outputs: Iterable[BatchOutput], num_rows: int) -> Array:
