@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
@@ -14,7 +15,7 @@ from onnxscript.optimizer import fold_constants
 
 from headway.runtime.artifact import Component, onnx_file_name
 
-from .fusions.base import FusionOutcome, apply_fusions
+from .fusions.base import apply_fusions
 from .fusions.linear import TransposedWeight
 from .fusions.reshape import ConstantReshape, FullSlice, Identity, InverseTransposes, SameShapeReshape, SameTypeCast
 from .fusions.tied import TiedProjection
@@ -36,31 +37,28 @@ _LEAST_ALIGNED_BYTES = 1 << 20
 _SMALL_ALIGNMENT_BYTES = 64
 
 
-def simplify(graph: onnx_ir.Model) -> tuple[FusionOutcome, ...]:
+def _simplify(graph: onnx_ir.Model) -> None:
     """Drop what tracing left behind and let projections multiply by their weights directly; changes in place."""
     RemoveUnusedNodesPass()(graph)
     fold_constants(
         graph, onnx_shape_inference=False, input_size_limit=_FOLDED_ELEMENTS, output_size_limit=_FOLDED_ELEMENTS
     )
     tidying = [Identity(), SameTypeCast(), FullSlice(), ConstantReshape(), InverseTransposes(), ConstantReshape()]
-    outcomes = apply_fusions(graph, [*tidying, SameShapeReshape(), TransposedWeight(), TiedProjection(), Identity()])
-    return tuple(outcome for outcome in outcomes if outcome.applied)
+    apply_fusions(graph, [*tidying, SameShapeReshape(), TransposedWeight(), TiedProjection(), Identity()])
 
 
-def finish_encoder(graph: onnx_ir.Model, spec: Seq2SeqSpec, axes: tuple[str, ...]) -> onnx_ir.Model:
-    """Name the encoder's axes and outputs.
-
-    Args:
-        axes: names of the axes of each of its inputs.
-    """
-    return finish_graph(graph, dict.fromkeys(spec.encoder_inputs, axes), spec.encoder_outputs)
+def finish_encoder(graph: onnx_ir.Model, spec: Seq2SeqSpec) -> onnx_ir.Model:
+    """Clean the encoder up and name its axes and outputs; changes in place."""
+    _simplify(graph)
+    return finish_graph(graph, dict.fromkeys(spec.encoder_inputs, (BATCH, ENCODER_LENGTH)), spec.encoder_outputs)
 
 
 def finish_decoder(graph: onnx_ir.Model, spec: Seq2SeqSpec) -> onnx_ir.Model:
-    """Name the decoder's axes and outputs.
+    """Clean the decoder up and name its axes and outputs; changes in place.
 
     Where the encoder's rows have an axis of their own, several decoder rows may share one of them.
     """
+    _simplify(graph)
     ids, mask = (value.shape for value in graph.graph.inputs[:2])
     encoder_batch = BATCH if str(ids[0]) == str(mask[0]) else ENCODER_BATCH  # type: ignore[index]
     length = "" if isinstance(ids[1], int) else DECODER_LENGTH  # type: ignore[index]
@@ -90,9 +88,9 @@ def write_graphs(graphs: Mapping[str, onnx_ir.Model], folder: Path, dtype: str) 
     with data.open("wb") as stream:
         weights = _Weights(stream, data)
         for component, graph in graphs.items():
-            weights.move_out(graph.graph.initializers.values())
             files.append(folder / onnx_file_name(component, dtype))
-            onnx_ir.save(graph, files[-1])
+            with weights.moved_out(graph.graph.initializers.values()):
+                onnx_ir.save(graph, files[-1])
     return [*files, data]
 
 
@@ -104,9 +102,11 @@ class _Weights:
         self._path = path
         self._offsets: dict[bytes, int] = {}
 
-    def move_out(self, values: Iterable[onnx_ir.Value]) -> None:
-        """Let initializers refer to this file."""
-        for value in values:
+    @contextmanager
+    def moved_out(self, values: Iterable[onnx_ir.Value]) -> Iterator[None]:
+        """Let initializers refer to this file inside the block."""
+        originals = {value: value.const_value for value in values}
+        for value in originals:
             tensor = value.const_value
             if tensor is None or tensor.nbytes < _LEAST_EXTERNAL_BYTES:
                 continue
@@ -119,6 +119,11 @@ class _Weights:
                 name=str(value.name),
                 base_dir=self._path.parent,
             )
+        try:
+            yield
+        finally:
+            for value, tensor in originals.items():
+                value.const_value = tensor
 
     def _store(self, tensor: onnx_ir.TensorProtocol) -> int:
         content = np.ascontiguousarray(tensor.numpy()).reshape(-1).view(np.uint8)

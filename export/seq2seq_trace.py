@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import onnx_ir
@@ -18,6 +17,7 @@ from .decoder_attention import attend_through
 from .decoder_norms import norms_as_operators
 from .seq2seq_attention import CrossSharingAttention
 from .seq2seq_cache import TracedCache, pairs
+from .seq2seq_graph import finish_decoder, finish_encoder
 from .seq2seq_spec import Seq2SeqSpec, run_decoder, run_encoder
 from .trace import NotApplicableError, quiet, reason
 
@@ -26,16 +26,6 @@ _ROWS_PER_INPUT, _SEQUENCE, _PAST = 3, 4, 5
 _DYNAMIC = torch.export.Dim.DYNAMIC
 
 Tracer = Callable[[PreTrainedModel, Seq2SeqSpec, Mapping[str, torch.Tensor]], onnx_ir.Model]
-
-
-@dataclass(frozen=True)
-class Seq2SeqTrace:
-    """The two graphs, the path that gave them, and why earlier paths did not."""
-
-    encoder: onnx_ir.Model
-    decoder: onnx_ir.Model
-    path: str
-    refused: Mapping[str, str]
 
 
 class EncoderGraph(torch.nn.Module):
@@ -90,34 +80,46 @@ class DecoderGraph(torch.nn.Module):
         return (logits, *(tensor for pair in states for tensor in pair))
 
 
-def trace_seq2seq(
-    model: PreTrainedModel, spec: Seq2SeqSpec, encoder_inputs: Mapping[str, torch.Tensor]
-) -> Seq2SeqTrace:
-    """Trace both graphs, each with the first path that works.
+class GraphSource:
+    """One of the two graphs, finished, by the first path that traces it; :meth:`reject` goes on to the next.
 
     Args:
+        side: ``"encoder"`` or ``"decoder"``.
         encoder_inputs: an example of the encoder's inputs; every axis of them is dynamic.
 
     Raises:
         ExportError: no path works; the message holds every reason.
     """
-    refused: dict[str, str] = {}
-    graphs, paths = {}, {}
-    for side, tracers in _PATHS.items():
-        for path, tracer in tracers.items():
+
+    def __init__(
+        self, side: str, model: PreTrainedModel, spec: Seq2SeqSpec, encoder_inputs: Mapping[str, torch.Tensor]
+    ) -> None:
+        self.side = side
+        self.refused: dict[str, str] = {}
+        self._trace = lambda tracer: _FINISH[side](tracer(model, spec, encoder_inputs), spec)
+        self._architecture = type(model).__name__
+        self._paths = iter(_PATHS[side].items())
+        self.path, self.graph = self._next()
+
+    def reject(self, why: str) -> None:
+        """Trace by the next path instead, since this one's graph is wrong.
+
+        Raises:
+            ExportError: there is none left; the message holds every reason.
+        """
+        self.refused[f"{self.path} ({self.side})"] = why
+        self.path, self.graph = self._next()
+
+    def _next(self) -> tuple[str, onnx_ir.Model]:
+        for path, tracer in self._paths:
             try:
                 with quiet(), torch.no_grad():
-                    graphs[side], paths[side] = tracer(model, spec, encoder_inputs), path
-                break
+                    return path, self._trace(tracer)
             except Exception as error:
                 # Tracing runs the model's own code: whatever it raises, the next path gets its turn.
-                refused[f"{path} ({side})"] = reason(error)
-        else:
-            reasons = "; ".join(f"{path}: {why}" for path, why in refused.items())
-            raise ExportError(f"The {side} of {type(model).__name__} could not be traced. {reasons}")
-    same = paths["encoder"] == paths["decoder"]
-    path = paths["encoder"] if same else ", ".join(f"{path} ({side})" for side, path in paths.items())
-    return Seq2SeqTrace(graphs["encoder"], graphs["decoder"], path, refused)
+                self.refused[f"{path} ({self.side})"] = reason(error)
+        reasons = "; ".join(f"{path}: {why}" for path, why in self.refused.items())
+        raise ExportError(f"The {self.side} of {self._architecture} could not be exported. {reasons}")
 
 
 def _encoder_through_interface(
@@ -183,6 +185,7 @@ def _decoder_example(
     }
 
 
+_FINISH = {"encoder": finish_encoder, "decoder": finish_decoder}
 _PATHS: Mapping[str, Mapping[str, Tracer]] = {
     "encoder": {"attention interface": _encoder_through_interface, "plain trace": _trace_encoder},
     "decoder": {
