@@ -25,31 +25,40 @@ def shell_commands(text: str) -> list[str]:
 
 
 @pytest.fixture
-def folder(minilm_checkpoint: Path, tmp_path: Path) -> Path:
-    """An empty folder where the hub id that the README names is a local checkpoint, so that no hub is needed."""
-    (tmp_path / "sentence-transformers").mkdir()
-    (tmp_path / "sentence-transformers" / "all-MiniLM-L6-v2").symlink_to(minilm_checkpoint)
+def folder(minilm_checkpoint: Path, smollm2_checkpoint: Path, tmp_path: Path) -> Path:
+    """An empty folder where the hub ids that the README names are local checkpoints, so that no hub is needed."""
+    for name, checkpoint in {
+        "sentence-transformers/all-MiniLM-L6-v2": minilm_checkpoint,
+        "HuggingFaceTB/SmolLM2-135M-Instruct": smollm2_checkpoint,
+    }.items():
+        (tmp_path / name).parent.mkdir()
+        (tmp_path / name).symlink_to(checkpoint)
     return tmp_path
 
 
 def test_the_readme_runs(folder: Path) -> None:
-    """Shell lines and Python blocks in order; one Python process per block, as a reader would paste it."""
-    ran = 0
+    """Shell lines and Python blocks in order, a process for each, as a reader would paste them."""
+    printed = ""
     for language, text in blocks():
         commands = {
             "sh": [["bash", "-ec", line] for line in shell_commands(text)],
             "python": [[sys.executable, "-W", "error::DeprecationWarning", "-c", text]],
         }
         for command in commands.get(language, []):
-            path = f"{Path(sys.executable).parent}:/usr/bin:/bin"
-            environment = {"PATH": path, "HF_HUB_OFFLINE": "1", "HOME": str(folder)}
-            result = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
+            result = run(command, folder)
             assert result.returncode == 0, f"{command[-1]}\n{result.stderr}"
-            for promised in re.findall(r"\.shape\)  # (\(.*\))$", text, re.MULTILINE):
-                assert promised in result.stdout
-            ran += 1
-    assert ran >= 5
+            printed += result.stdout
+    for promised in re.findall(r"\.shape\)  # (\(.*\))$", README, re.MULTILINE):
+        assert promised in printed
+    assert printed.count("The capital of France is Paris.") == 2
     assert (folder / "vectors.jsonl").read_text().count("\n") == 1
+
+
+def run(command: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
+    """Run a command in `folder` with this environment's programs first, and no hub."""
+    path = f"{Path(sys.executable).parent}:/usr/bin:/bin"
+    environment = {"PATH": path, "HF_HUB_OFFLINE": "1", "HOME": str(folder)}
+    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
 
 
 def test_every_command_is_listed_with_its_help() -> None:
