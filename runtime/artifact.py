@@ -25,6 +25,7 @@ from .manifest import (
 from .safe_paths import is_regular_file, read_json, read_optional_json, require_inside, require_relative
 
 __all__ = [
+    "DTYPE_ALIASES",
     "DTYPE_SUFFIXES",
     "EXTERNAL_DATA_THRESHOLD_BYTES",
     "FORMAT_VERSION",
@@ -37,6 +38,7 @@ __all__ = [
     "Manifest",
     "TensorSpec",
     "Variant",
+    "canonical_dtype",
     "file_entry",
     "graph_patterns",
     "onnx_file_name",
@@ -58,6 +60,16 @@ DTYPE_SUFFIXES: Mapping[str, str] = {
     "bnb4": "_bnb4",
 }
 """Precision → suffix of the ONNX file name, as transformers.js names them."""
+
+DTYPE_ALIASES: Mapping[str, str | None] = {
+    "auto": None,
+    "float32": "fp32",
+    "float": "fp32",
+    "float16": "fp16",
+    "half": "fp16",
+    "quantized": "int8",
+}
+"""What transformers and PyTorch call a precision → its name here."""
 
 PYTORCH_WEIGHT_PATTERNS = ("*.safetensors", "pytorch_model*.bin", "*.gguf", "model*.pt")
 
@@ -110,14 +122,23 @@ def graph_patterns(manifest: Manifest | None, dtype: str | None, file_name: str 
         # The star also takes model.onnx_data and model.onnx.data.
         return [f"{prefix}{file_name}*" for prefix in ("", f"{ONNX_FOLDER}/")]
     if manifest is not None:
-        chosen = manifest.variants.get(dtype or default_dtype(manifest.variants))
+        chosen = manifest.variants.get(canonical_dtype(dtype) or _default_dtype(manifest.variants))
         return [entry.path for entry in chosen.files] if chosen else []
-    suffix = DTYPE_SUFFIXES.get(dtype or "fp32", "")
+    suffix = DTYPE_SUFFIXES.get(canonical_dtype(dtype) or "fp32", "")
     return [f"{prefix}{graph}{suffix}.onnx*" for graph in _CONVENTIONAL_GRAPHS for prefix in ("", f"{ONNX_FOLDER}/")]
 
 
-def default_dtype(variants: Mapping[str, Any] | tuple[str, ...]) -> str:
-    """The precision taken where none is asked for: fp32, or the first there is."""
+def canonical_dtype(dtype: object) -> str | None:
+    """A precision by its own name, whatever transformers calls it; None leaves the choice open.
+
+    >>> canonical_dtype("float16"), canonical_dtype("q4"), canonical_dtype("auto")
+    ('fp16', 'q4', None)
+    """
+    name = None if dtype is None else str(dtype).removeprefix("torch.")
+    return DTYPE_ALIASES.get(name, name) if name is not None else None
+
+
+def _default_dtype(variants: Mapping[str, Any] | tuple[str, ...]) -> str:
     return "fp32" if "fp32" in variants or not variants else next(iter(variants))
 
 
@@ -175,8 +196,8 @@ class Artifact:
         )
 
     def chosen_dtype(self, dtype: str | None = None) -> str:
-        """``dtype``, or the precision that is taken where none is asked for."""
-        return dtype or default_dtype(self.variants)
+        """``dtype`` by its own name, or the precision that is taken where none is asked for."""
+        return canonical_dtype(dtype) or _default_dtype(self.variants)
 
     def model_file(self, component: str = "model", dtype: str | None = None, file_name: str | None = None) -> Path:
         """Path of one graph.

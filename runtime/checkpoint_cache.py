@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from .artifact import canonical_dtype
 from .errors import MissingExtraError
 from .manifest import FORMAT_VERSION, MANIFEST_FILE
 
@@ -42,9 +43,10 @@ def export_once(
         MissingExtraError: the ``[export]`` extra is not installed.
         ExportError: the checkpoint cannot be exported.
     """
+    dtype = canonical_dtype(dtype) or "fp32"
     folder = _cache_root(cache_dir) / _key(checkpoint, task, dtype)
     if not (folder / MANIFEST_FILE).is_file():
-        options: dict[str, Any] = {"task": task, "dtype": dtype or "fp32", "overwrite": True}
+        options: dict[str, Any] = {"task": task, "dtype": dtype, "overwrite": True}
         if hub_id is not None and hub is not None:
             options |= {"subfolder": hub.subfolder, "cache_dir": hub.cache_dir, "token": hub.token}
             options["revision"] = _commit(checkpoint) or hub.revision
@@ -73,8 +75,8 @@ def _cache_root(cache_dir: str | Path | None) -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "headway" / "exports"
 
 
-def _key(checkpoint: Path, task: str | None, dtype: str | None) -> str:
-    digest = hashlib.sha256(f"{checkpoint.resolve()}|{task}|{dtype or 'fp32'}|{FORMAT_VERSION}".encode())
+def _key(checkpoint: Path, task: str | None, dtype: str) -> str:
+    digest = hashlib.sha256(f"{checkpoint.resolve()}|{task}|{dtype}|{FORMAT_VERSION}".encode())
     for path in sorted(checkpoint.iterdir()):
         if path.is_file():
             status = path.stat()

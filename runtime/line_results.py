@@ -90,8 +90,6 @@ class LineRunner:
 
     def _halved(self, entries: Sequence[_Waiting]) -> Iterator[LineResult]:
         """Results of some lines, halved until all of a part is well or one line alone is to blame."""
-        if not entries:
-            return
         try:
             results = list(self._pipeline.stream([entry.item for entry in entries], show_progress=False))
         except InputError as error:

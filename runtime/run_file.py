@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -19,6 +20,8 @@ from .safe_paths import is_regular_file
 
 if TYPE_CHECKING:
     from .pipelines import Pipeline
+
+logger = logging.getLogger("headway")
 
 STANDARD_STREAM = "-"
 _FORMATS_BY_SUFFIX: Mapping[str, str] = {".jsonl": "jsonl", ".ndjson": "jsonl", ".json": "jsonl", ".txt": "txt"}
@@ -62,6 +65,8 @@ class FileRun:
                 return sum(self._print(outcome) for outcome in runner.run(reader.bursts()))
             _require_different(self.source, self.output)
             with ResumableOutput(Path(self.output), self.settings, restart=self.restart) as output:
+                if output.num_done:
+                    logger.info("%s holds %d results; going on after them", self.output, output.num_done)
                 _skip_finished(reader, output)
                 return self._write(runner.run(reader.bursts()), output)
 

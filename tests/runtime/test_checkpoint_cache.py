@@ -5,10 +5,14 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+import torch
+import transformers
 from tiny_graphs import write_artifact, write_config
 
 import headway.export
+from headway.benchmarks.tiny_checkpoints import tiny_checkpoint
 from headway.runtime import AutoModelForSequenceClassification
 from headway.runtime.checkpoint_cache import export_once
 from headway.runtime.errors import ExportError, MissingExtraError, NotExportedError
@@ -79,6 +83,17 @@ def test_export_that_failed_is_tried_again(
     monkeypatch.setattr(headway.export, "export", working)
     AutoModelForSequenceClassification.from_pretrained(checkpoint, export=True)
     assert len(exports) == 1
+
+
+def test_real_exporter(tmp_path: Path) -> None:
+    checkpoint = tiny_checkpoint(tmp_path / "tiny", "bert", "AutoModelForSequenceClassification")
+    original = transformers.AutoModelForSequenceClassification.from_pretrained(checkpoint).eval()
+    ids = torch.tensor([[5, 6, 7], [8, 9, 10]])
+    with torch.no_grad():
+        expected = original(input_ids=ids).logits.numpy()
+    model = AutoModelForSequenceClassification.from_pretrained(checkpoint, export=True, cache_dir=tmp_path / "cache")
+    np.testing.assert_allclose(model(ids.numpy()).logits, expected, atol=1e-4)
+    assert model.config.id2label == original.config.id2label
 
 
 def test_no_exporter(checkpoint: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
+import torch
 from tiny_graphs import (
     LABELS,
     MAX_LENGTH,
@@ -140,6 +141,17 @@ def test_dtype(tmp_path: Path) -> None:
     assert AutoModelForSequenceClassification.from_pretrained(folder).dtype == "int8"
     with pytest.raises(ArtifactNotFoundError, match="no variant 'fp16'; it has int8"):
         AutoModelForSequenceClassification.from_pretrained(folder, dtype="fp16")
+
+
+@pytest.mark.parametrize("dtype", ["fp32", "float32", "auto", None, torch.float32])
+def test_names_of_a_dtype(classifier: Path, dtype: Any) -> None:
+    assert AutoModelForSequenceClassification.from_pretrained(classifier, dtype=dtype).dtype == "fp32"
+
+
+@pytest.mark.parametrize("dtype", ["bf16", torch.float16, 5, ["fp32"]])
+def test_dtypes_that_are_not_there(classifier: Path, dtype: Any) -> None:
+    with pytest.raises(ArtifactNotFoundError, match=r"has no variant .*; it has fp32. Pass one of these"):
+        AutoModelForSequenceClassification.from_pretrained(classifier, dtype=dtype)
 
 
 def test_file_name_and_subfolder(classifier: Path) -> None:
