@@ -89,17 +89,48 @@ def tagger_model(num_labels: int = len(LABELS)) -> onnx.ModelProto:
     return model_proto(nodes, constants, {"logits": (*IDS, num_labels)})
 
 
+def answer_model() -> onnx.ModelProto:
+    """start_logits and end_logits: the two columns of the tagger's logits."""
+    model = tagger_model()
+    model.graph.node.append(helper.make_node("Split", ["logits"], ["starts", "ends"], axis=2, num_outputs=2))
+    for column, name in (("starts", "start_logits"), ("ends", "end_logits")):
+        model.graph.node.append(helper.make_node("Squeeze", [column, "last_axis"], [name]))
+    return model_proto(
+        list(model.graph.node), list(model.graph.initializer), {"start_logits": IDS, "end_logits": IDS}, opset=18
+    )
+
+
+def choice_model() -> onnx.ModelProto:
+    """logits (batch, choices): the sum over each choice of one number for each word."""
+    nodes = [
+        helper.make_node("Gather", ["vectors", "input_ids"], ["embedded"]),
+        helper.make_node("Cast", ["attention_mask"], ["mask"], to=TensorProto.FLOAT),
+        helper.make_node("Mul", ["embedded", "mask"], ["kept"]),
+        helper.make_node("ReduceSum", ["kept", "sequence_axis"], ["logits"], keepdims=0),
+    ]
+    constants = [
+        numpy_helper.from_array(word_vectors(1)[:, 0], "vectors"),
+        numpy_helper.from_array(np.array([2]), "sequence_axis"),
+    ]
+    axes = ("batch_size", "num_choices", "sequence_length")
+    return model_proto(nodes, constants, {"logits": axes[:2]}, axes)
+
+
 def model_proto(
-    nodes: list[onnx.NodeProto], constants: list[onnx.TensorProto], outputs: Mapping[str, tuple[str | int, ...]]
+    nodes: list[onnx.NodeProto],
+    constants: list[onnx.TensorProto],
+    outputs: Mapping[str, tuple[str | int, ...]],
+    input_axes: tuple[str, ...] = IDS,
+    opset: int = 17,
 ) -> onnx.ModelProto:
     graph = helper.make_graph(
         nodes,
         "tiny",
-        [helper.make_tensor_value_info(name, TensorProto.INT64, IDS) for name in _INPUTS],
+        [helper.make_tensor_value_info(name, TensorProto.INT64, input_axes) for name in _INPUTS],
         [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name, shape in outputs.items()],
         constants,
     )
-    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=9)
 
 
 def tiny_tokenizer() -> Tokenizer:
@@ -148,6 +179,7 @@ def write_artifact(
     architecture: str = "BertForSequenceClassification",
     dtypes: tuple[str, ...] = ("fp32",),
     max_length: int | None = MAX_LENGTH,
+    labels: tuple[str, ...] = LABELS,
 ) -> Path:
     """A whole artifact: graphs, manifest, config and tokenizer."""
     model = model or classifier_model()
@@ -160,7 +192,7 @@ def write_artifact(
             file=onnx_file_name("model", dtype),
             inputs=tuple(_spec(value) for value in model.graph.input),
             outputs=tuple(_spec(value) for value in model.graph.output),
-            opset=17,
+            opset=model.opset_import[0].version,
             operators={"Gather": 1},
         )
         case = {"name": "batch 1, length 1", "error": 1.5e-7, "note": None}
@@ -177,7 +209,7 @@ def write_artifact(
         heads=(task,),
     )
     write_manifest(folder, manifest)
-    write_config(folder, architecture)
+    write_config(folder, architecture, labels)
     write_tokenizer(folder)
     return folder
 

@@ -12,7 +12,16 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tiny_graphs import MAX_LENGTH
+from tiny_graphs import (
+    MAX_LENGTH,
+    VOCAB_SIZE,
+    answer_model,
+    choice_model,
+    classifier_model,
+    tagger_model,
+    word_vectors,
+    write_artifact,
+)
 
 from headway.runtime import line_progress, pipeline
 from headway.runtime.cli import main
@@ -80,6 +89,57 @@ def test_options_of_the_task(classifier: Path, tagger: Path, capsys: pytest.Capt
     _, output, _ = run(capsys, classifier, "good", "--text-pair", "bad", "--json")
     expected = pipeline("text-classification", classifier)({"text": "good", "text_pair": "bad"})
     assert_close(json.loads(output), expected)
+
+
+def test_questions(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = write_artifact(tmp_path / "qa", answer_model(), "question-answering", "BertForQuestionAnswering")
+    status, output, _ = run(capsys, folder, "is the film good", "--context", "the film was bad", "--json")
+    expected = pipeline("question-answering", folder)(question="is the film good", context="the film was bad")
+    assert (status, json.loads(output)) == (0, expected)
+    assert run(capsys, folder, "what", "--context", "a film")[1].splitlines()[1].split() == [
+        "score",
+        "start",
+        "end",
+        "answer",
+    ]
+    status, _, errors = run(capsys, folder, "what")
+    assert (status, "context" in errors) == (1, True)
+    source = write_lines(tmp_path / "in.jsonl", [{"question": "what", "context": "a film", "id": "7"}, "where"])
+    assert run(capsys, folder, "--input", source, "--output", tmp_path / "o", "--context", "the film")[0] == 0
+    first, second = read_lines(tmp_path / "o")
+    assert first["answer"] in "a film"
+    assert second["answer"] in "the film"
+
+
+def test_ranking(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    model = classifier_model(word_vectors(1))
+    folder = write_artifact(tmp_path / "rank", model, architecture="BertForSequenceClassification", labels=("SCORE",))
+    documents = ["good", "very bad film", "the"]
+    status, output, _ = run(capsys, folder, "--query", "film", *documents, "--json")
+    expected = pipeline("rerank", folder)("film", documents)
+    assert (status, json.loads(output)) == (0, expected)
+    header, *rows = run(capsys, folder, "--query", "film", *documents)[1].splitlines()
+    assert header.split() == ["corpus_id", "score", "text"]
+    assert [int(row.split()[0]) for row in rows] == [entry["corpus_id"] for entry in expected]
+    source = write_lines(tmp_path / "in.jsonl", [{"query": "film", "documents": documents}])
+    assert run(capsys, folder, "--input", source, "--output", tmp_path / "o", "--task", "rerank")[0] == 0
+    assert read_lines(tmp_path / "o") == [expected]
+
+
+def test_choices(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = write_artifact(tmp_path / "choice", choice_model(), "multiple-choice", "BertForMultipleChoice")
+    status, output, _ = run(capsys, folder, "the film is", "--choices", "good", "very bad", "--json")
+    expected = pipeline("multiple-choice", folder)("the film is", ["good", "very bad"])
+    assert (status, json.loads(output)) == (0, expected)
+
+
+def test_masks(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = write_artifact(tmp_path / "mask", tagger_model(VOCAB_SIZE), "fill-mask", "BertForMaskedLM")
+    status, output, _ = run(capsys, folder, "the [MASK] is good", "--top-k", 2, "--json")
+    expected = pipeline("fill-mask", folder)("the [MASK] is good", top_k=2)
+    assert (status, json.loads(output)) == (0, expected)
+    lines = run(capsys, folder, "the [MASK] [MASK]", "--targets", "good", "bad")[1].splitlines()
+    assert [line.split() for line in lines].count(["score", "token", "token_str", "sequence"]) == 2
 
 
 def test_errors(classifier: Path, tagger: Path, capsys: pytest.CaptureFixture[str]) -> None:
