@@ -1,0 +1,101 @@
+import numpy as np
+from fusion_graphs import operators, parse, rewritten
+
+from headway.export.fusions.linear import TransposedWeight
+from headway.export.fusions.packed_projections import PackedAttentionInput, PackedProjections
+
+GENERATOR = np.random.default_rng(0)
+
+
+def normal(*shape):
+    return GENERATOR.normal(size=shape).astype(np.float32)
+
+
+def test_transposed_weights_are_stored_so():
+    model = parse(
+        """g (float[batch, 4] x) => (float[batch, 6] y) {
+            transposed = Transpose <perm: ints = [1, 0]> (weight)
+            y = MatMul (x, transposed)
+        }""",
+        weights={"weight": normal(6, 4)},
+    )
+    (outcome,) = rewritten(model, TransposedWeight(), feeds={"x": normal(3, 4)})
+    assert outcome.applied == 1
+    assert operators(model) == {"MatMul": 1}
+
+
+def test_a_tied_weight_stays_one():
+    model = parse(
+        """g (int64[batch] ids) => (float[batch, 6] y) {
+            x = Gather (weight, ids)
+            transposed = Transpose <perm: ints = [1, 0]> (weight)
+            y = MatMul (x, transposed)
+        }""",
+        weights={"weight": normal(6, 4)},
+    )
+    (outcome,) = rewritten(model, TransposedWeight(), feeds={"ids": np.array([0, 5])})
+    assert list(outcome.refused) == ["the weight is tied"]
+    assert list(model.graph.initializers) == ["weight"]
+
+
+PROJECTIONS = """g (float[batch, seq, 4] x) => (float[batch, seq, 6] a, float[batch, seq, 2] b) {{
+    {body}
+}}"""
+
+
+def test_projections_of_one_value_become_one():
+    model = parse(
+        PROJECTIONS.format(body="a = MatMul (x, wa)\n b = MatMul (x, wb)"),
+        weights={"wa": normal(4, 6), "wb": normal(4, 2)},
+    )
+    (outcome,) = rewritten(model, PackedProjections(), feeds={"x": normal(2, 3, 4)})
+    assert outcome.applied == 1
+    assert operators(model) == {"MatMul": 1, "Split": 1}
+    assert sum(value.const_value.nbytes for value in model.graph.initializers.values() if "pack" in value.name) == 128
+
+
+def test_biases_are_packed_where_all_have_one():
+    body = "pa = MatMul (x, wa)\n pb = MatMul (x, wb)\n a = Add (pa, ba)\n b = Add (bb, pb)"
+    weights = {"wa": normal(4, 6), "wb": normal(4, 2), "ba": normal(6), "bb": normal(2)}
+    model = parse(PROJECTIONS.format(body=body), weights)
+    rewritten(model, PackedProjections(), feeds={"x": normal(2, 3, 4)})
+    assert operators(model) == {"MatMul": 1, "Add": 1, "Split": 1}
+
+
+def test_a_bias_of_one_alone_stays():
+    body = "pa = MatMul (x, wa)\n b = MatMul (x, wb)\n a = Add (pa, ba)"
+    model = parse(PROJECTIONS.format(body=body), {"wa": normal(4, 6), "wb": normal(4, 2), "ba": normal(6)})
+    rewritten(model, PackedProjections(), feeds={"x": normal(2, 3, 4)})
+    assert operators(model) == {"MatMul": 1, "Add": 1, "Split": 1}
+
+
+def test_a_weight_with_two_readers_is_refused():
+    body = "a = MatMul (x, wa)\n c = MatMul (x, wb)\n d = MatMul (x, wb)\n b = Add (c, d)"
+    model = parse(PROJECTIONS.format(body=body), {"wa": normal(4, 6), "wb": normal(4, 2)})
+    (outcome,) = rewritten(model, PackedProjections(), feeds={"x": normal(2, 3, 4)})
+    assert list(outcome.refused) == ["a weight has several readers"]
+
+
+def test_attention_takes_the_packed_projections():
+    model = parse(
+        """g (float[batch, seq, 4] x, float[batch, 1, past, 8] pk, float[batch, 1, past, 8] pv, int32[batch] lengths,
+              int32 total) => (float[batch, seq, 16] y, float[batch, 1, past, 8] nk, float[batch, 1, past, 8] nv) {
+            q = MatMul (x, wq)
+            k = MatMul (x, wk)
+            v = MatMul (x, wv)
+            y, nk, nv = com.microsoft.GroupQueryAttention <num_heads: int = 2, kv_num_heads: int = 1>
+                (q, k, v, pk, pv, lengths, total)
+        }""",
+        weights={"wq": normal(4, 16), "wk": normal(4, 8), "wv": normal(4, 8)},
+    )
+    buffer = np.zeros((1, 1, 3, 8), dtype=np.float32)
+    feeds = {
+        "x": normal(1, 3, 4),
+        "pk": buffer,
+        "pv": buffer,
+        "lengths": np.array([2], np.int32),
+        "total": np.array(3, np.int32),
+    }
+    outcomes = rewritten(model, PackedProjections(), PackedAttentionInput(), feeds=feeds)
+    assert [outcome.applied for outcome in outcomes] == [1, 1]
+    assert operators(model) == {"MatMul": 1, "GroupQueryAttention": 1}
