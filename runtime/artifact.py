@@ -241,13 +241,17 @@ class Artifact:
         yield from sorted(path for pattern in ("*.onnx", "*/*.onnx") for path in self.folder.glob(pattern))
 
     def own_files(self) -> Iterator[Path]:
-        """Files that make up the artifact: all in the folder but hidden ones and PyTorch weights."""
+        """Files that make up the artifact, for copying it: all in the folder but hidden ones and PyTorch weights.
+
+        Raises:
+            UnsafeArtifactError: one is a link to a file outside, which must not be copied or uploaded.
+        """
         for path in sorted(self.folder.rglob("*")):
             relative = path.relative_to(self.folder)
             hidden = any(part.startswith(".") for part in relative.parts)
             weights = len(relative.parts) == 1 and any(path.match(pattern) for pattern in PYTORCH_WEIGHT_PATTERNS)
             if not hidden and not weights and is_regular_file(path):
-                yield path
+                yield require_inside(path, self.folder, "the artifact")
 
     def _explicit_file(self, file_name: str) -> Path:
         require_relative(file_name, "file_name=")

@@ -194,4 +194,4 @@ def _run_error(error: Exception, feeds: Mapping[str, Array]) -> InputError:
 
 
 def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+    return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(" .") + "."

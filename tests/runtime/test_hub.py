@@ -295,7 +295,7 @@ def test_options_of_pushing(classifier: Path, monkeypatch: pytest.MonkeyPatch) -
 def test_pushing_that_fails(classifier: Path, monkeypatch: pytest.MonkeyPatch, failure: Exception) -> None:
     monkeypatch.setattr(huggingface_hub, "HfApi", FakeApi)
     monkeypatch.setattr(FakeApi, "failure", failure)
-    with pytest.raises(HubError, match=r"Pushing .* to 'me/x' failed: (no route|bad name|odd) Check the name"):
+    with pytest.raises(HubError, match=r"Pushing .* to 'me/x' failed: (no route|bad name|odd)\. Check the name"):
         push_folder(classifier, "me/x")
 
 

@@ -38,6 +38,7 @@ from headway.runtime.errors import (
     InputTypeError,
     OptionError,
     TaskError,
+    UnsafeArtifactError,
 )
 
 IDS = [[2, 5, 3], [2, 6, 3]]
@@ -260,6 +261,15 @@ def test_saved_onto_a_file(model: AutoModelForSequenceClassification, tmp_path: 
     (tmp_path / "file").write_text("x")
     with pytest.raises(OptionError, match=r"is a file. Pass a folder"):
         model.save_pretrained(tmp_path / "file")
+
+
+def test_links_to_outside_are_neither_copied_nor_pushed(damaged: Path, outside: Path, tmp_path: Path) -> None:
+    model = AutoModelForSequenceClassification.from_pretrained(damaged)
+    (damaged / "notes.txt").symlink_to(outside)
+    with pytest.raises(UnsafeArtifactError, match=r"notes.txt, which the artifact names, is a link to"):
+        model.save_pretrained(tmp_path / "copy")
+    with pytest.raises(UnsafeArtifactError, match="is a link to"):
+        model.push_to_hub("me/x")
 
 
 def test_weights_of_another_framework_are_not_copied(damaged: Path, tmp_path: Path) -> None:
