@@ -31,8 +31,9 @@ types: $(DEV)/.installed  ## Check types with mypy, strictly for the runtime
 	$(DEV_PYTHON) -m mypy --strict -p headway.runtime
 	$(DEV_PYTHON) -m mypy -p headway.export -p headway.benchmarks
 
-bench: $(DEV)/.installed  ## Measure against PyTorch and other runtimes, side by side
+bench: $(DEV)/.installed  ## Measure against PyTorch and other runtimes, side by side; put the tables into the README
 	$(DEV_PYTHON) -m headway.benchmarks
+	$(DEV_PYTHON) -m headway.benchmarks.report
 
 clean:  ## Remove environments, caches and everything built; downloaded models stay
 	rm -rf $(DEV) $(CPU) .typing build dist demo headway.egg-info

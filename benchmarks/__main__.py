@@ -10,7 +10,10 @@ from pathlib import Path
 from .report import RESULTS, table
 
 # Name → the module whose run() measures and returns a record (its form is described in report.py).
-BENCHMARKS: Mapping[str, str] = {"embeddings": "headway.benchmarks.embeddings"}
+BENCHMARKS: Mapping[str, str] = {
+    "decoding": "headway.benchmarks.decoding",
+    "embeddings": "headway.benchmarks.embeddings",
+}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
