@@ -60,6 +60,29 @@ def test_many_questions_at_once_answer_as_alone(answer: Any) -> None:
         assert_same_result(one, other, tolerance=1e-5)
 
 
+def test_no_answer_scores_as_in_the_piece_that_denies_it_most(answer: Any) -> None:
+    context = " ".join(f"the {year} river had bridges" for year in range(40))
+    options = {"handle_impossible_answer": True, "top_k": 2000, "max_seq_len": 60, "doc_stride": 5}
+    (found,) = [entry for entry in answer("Who?", context, **options) if entry["answer"] == ""]
+    pieces = answer.tokenizer(
+        "Who?",
+        context,
+        truncation="only_second",
+        max_length=60,
+        stride=5,
+        return_overflowing_tokens=True,
+        return_token_type_ids=True,
+    )
+    null_scores = []
+    for piece, (ids, types) in enumerate(zip(pieces["input_ids"], pieces["token_type_ids"], strict=True)):
+        output = answer.model(np.array([ids]), token_type_ids=np.array([types]))
+        taking_part = np.array([sequence == 1 for sequence in pieces.sequence_ids(piece)])
+        taking_part[0] = True
+        null_scores.append(SpanScores.from_logits(output.start_logits[0], output.end_logits[0], taking_part).null_score)
+    assert len(null_scores) > 3
+    assert found["score"] == pytest.approx(min(null_scores), rel=1e-3)
+
+
 def test_a_long_question_is_cut_and_said(answer: Any, caplog: pytest.LogCaptureFixture) -> None:
     question = "the of and " * 40
     cut = answer(question=question, context=EXAMPLE["context"])

@@ -38,6 +38,16 @@ def test_ignored_labels(heads: Heads, strategy: str, ignored: list[str]) -> None
     assert_same_result(expected, heads("ner").pipeline("ner", **options)(TEXTS))
 
 
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_unknown_tokens_are_shown_as_written(heads: Heads, strategy: str) -> None:
+    text = "fox \u4e00\u2603x dog jump\u2603 ΨΩψ over"
+    assert heads("ner").tokenizer.unk_token_id in heads("ner").tokenizer(text)["input_ids"]
+    options = {"aggregation_strategy": strategy, "ignore_labels": []}
+    expected = heads("ner").reference("ner", **options)(text)
+    assert_same_result(expected, heads("ner").pipeline(**options)(text))
+    assert "ΨΩψ" in "".join(entity["word"] for entity in expected)
+
+
 @pytest.mark.filterwarnings("ignore:Tokenizer does not support real words")
 @pytest.mark.parametrize("head", ["ner", "ner-roberta"])
 @pytest.mark.parametrize("strategy", STRATEGIES)

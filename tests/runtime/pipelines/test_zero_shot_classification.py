@@ -24,6 +24,11 @@ def test_labels_and_scores(heads: Heads, head: str, labels: Any, options: dict[s
     )
 
 
+def test_labels_of_equal_score_keep_transformers_order(heads: Heads) -> None:
+    labels = ["Fox", "fox", "FOX"]  # one label to a tokenizer that lowers the case
+    assert_same_result(heads("nli").reference(TASK)(TEXTS, labels), heads("nli").pipeline(TASK)(TEXTS, labels))
+
+
 def test_a_model_without_entailment_takes_the_last_label(heads: Heads, caplog: pytest.LogCaptureFixture) -> None:
     head = heads("multi-label")
     expected = head.reference(TASK)(TEXTS, LABELS)
