@@ -1,6 +1,8 @@
 """What type checkers see of the package is what the interpreter finds."""
 
 import ast
+import subprocess
+import sys
 from pathlib import Path
 
 import headway.runtime
@@ -23,3 +25,14 @@ def test_same_names_and_homes() -> None:
 
 def test_unknown_name() -> None:
     assert not hasattr(headway.runtime, "AutoModelForEverything")
+
+
+def test_a_local_folder_needs_neither_hub_nor_templates(classifier: Path) -> None:
+    """They would take a good part of the time to the first result."""
+    program = (
+        "import sys\nfrom headway.runtime import pipeline\n"
+        f"pipeline('text-classification', {str(classifier)!r})('good film')\nprint(*sys.modules)"
+    )
+    loaded = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout.split()
+    assert {"onnxruntime", "tokenizers"} <= set(loaded)
+    assert not {"huggingface_hub", "jinja2", "asyncio", "ssl"} & set(loaded)
