@@ -1,11 +1,9 @@
 """Every family of decoders: exported, and greedy token for token like transformers."""
 
 import pytest
-import torch
-import transformers
-from decoder_parity import assert_greedy_parity
+from decoder_parity import WIDE_HEADS, assert_greedy_parity, variant
 
-from headway.benchmarks.tiny_checkpoints import spread_weights, tiny_config, tiny_model
+from headway.benchmarks.tiny_checkpoints import tiny_model
 
 INTERFACE, PLAIN = "attention interface", "plain trace"
 
@@ -41,6 +39,10 @@ FAMILIES = {
     "gpt_neo": PLAIN,
     "gptj": PLAIN,
     "mpt": PLAIN,
+    # One token at a time: these keep a recurrent state.
+    "jamba": PLAIN,
+    "mamba": PLAIN,
+    "qwen3_next": PLAIN,
 }
 
 
@@ -50,8 +52,7 @@ def test_family(model_type, path, tmp_path):
     assert loaded.artifact.manifest.trace["path"] == path
 
 
-# Sizes that let rotary embedding into the attention operator, and windows that the prompts reach over.
-WIDE_HEADS = {"hidden_size": 64, "num_attention_heads": 4, "num_key_value_heads": 2, "head_dim": 16}
+# Rotary embedding inside the attention operator, and windows that the prompts reach over.
 VARIANTS = {
     "llama": ("llama", WIDE_HEADS),
     "llama3 scaling": (
@@ -109,13 +110,3 @@ VARIANTS = {
 def test_variant(name, tmp_path):
     model_type, overrides = VARIANTS[name]
     assert_greedy_parity(variant(model_type, overrides), tmp_path / "out")
-
-
-def variant(model_type, overrides):
-    """A tiny model with some attributes of its configuration set."""
-    values = {**tiny_config(model_type, "AutoModelForCausalLM").to_dict(), **overrides}
-    config = transformers.AutoConfig.for_model(**{key: value for key, value in values.items() if value is not None})
-    torch.manual_seed(0)
-    model = transformers.AutoModelForCausalLM.from_config(config)
-    spread_weights(model)
-    return model.eval()

@@ -7,13 +7,27 @@ from typing import Any
 
 import numpy as np
 import torch
+import transformers
 from transformers import PreTrainedModel
 
+from headway.benchmarks.tiny_checkpoints import spread_weights, tiny_config
 from headway.export.convert import export
 from headway.runtime import AutoModelForCausalLM
 
 NUM_NEW_TOKENS = 32
 PROMPT_LENGTHS = (9, 4, 1)
+# Heads large enough for the attention operator to rotate them itself.
+WIDE_HEADS = {"hidden_size": 64, "num_attention_heads": 4, "num_key_value_heads": 2, "head_dim": 16}
+
+
+def variant(model_type: str, overrides: dict[str, Any]) -> PreTrainedModel:
+    """A tiny model with some attributes of its configuration set; None takes one out."""
+    values = {**tiny_config(model_type, "AutoModelForCausalLM").to_dict(), **overrides}
+    config = transformers.AutoConfig.for_model(**{key: value for key, value in values.items() if value is not None})
+    torch.manual_seed(0)
+    model = transformers.AutoModelForCausalLM.from_config(config)
+    spread_weights(model)
+    return model.eval()
 
 
 def exported(model: PreTrainedModel, folder: Path) -> AutoModelForCausalLM:
