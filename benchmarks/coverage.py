@@ -60,7 +60,7 @@ class CoverageRun:
     def run(self, pairs: Iterable[Any]) -> None:
         """Run all pairs."""
         waiting = list(pairs)[::-1]
-        total, running = len(waiting), []
+        total, running = len(waiting), list[_Running]()
         while waiting or running:
             while waiting and len(running) < self.jobs:
                 running.append(self._start(waiting.pop()))

@@ -94,9 +94,13 @@ class DecoderAttention:
         """Attend; (batch, heads, seq, head_dim) in, (batch, seq, heads, head_dim) out."""
         layer = self.cache.take_layer()
         spec, value_dim = self.layers[layer], value.shape[-1]
+        past_key, past_value = self.past[layer]
         output, *present = group_query_attention(
-            *(pad_head(states, spec.head_dim) for states in (query, key, value)),
-            *self.past[layer],
+            pad_head(query, spec.head_dim),
+            pad_head(key, spec.head_dim),
+            pad_head(value, spec.head_dim),
+            past_key,
+            past_value,
             self.seqlens_k,
             self.total_sequence_length,
             scale=query.shape[-1] ** -0.5 if scaling is None else scaling,
@@ -159,7 +163,7 @@ def pad_head(states: torch.Tensor, head_dim: int) -> torch.Tensor:
 
 @contextmanager
 def attend_through(
-    model: PreTrainedModel, attention: Callable[..., Any], mask: Callable[..., MaskRule] = traced_mask
+    model: PreTrainedModel, attention: Callable[..., Any], mask: Callable[..., Any] = traced_mask
 ) -> Iterator[None]:
     """Run the model's attention through ``attention`` and its mask creation through ``mask`` inside the block."""
     original = model.config._attn_implementation

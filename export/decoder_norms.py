@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from torch.nn import functional
@@ -78,7 +79,7 @@ def _replace_forward(module: torch.nn.Module, kind: str, epsilon: float) -> None
 
 
 def _recognise(module: torch.nn.Module) -> tuple[str | None, float]:
-    weight = getattr(module, "weight", None)
+    weight: Any = getattr(module, "weight", None)
     epsilon = next((getattr(module, name) for name in _EPSILON_NAMES if hasattr(module, name)), None)
     if not _is_norm_shaped(module, weight) or not isinstance(epsilon, float):
         return None, 0.0

@@ -203,7 +203,7 @@ def _angles(module: torch.nn.Module, arguments: tuple[str, ...], num_positions: 
 
 def _switch_position(module: torch.nn.Module, arguments: tuple[str, ...], max_positions: int) -> int:
     """From which length on longrope uses its long factors; 0 where the angles of a position never change."""
-    rope_type = getattr(module, "rope_type", "default")
+    rope_type: Any = getattr(module, "rope_type", "default")
     parameters = module.config.rope_parameters
     if arguments:
         rope_type, parameters = rope_type[arguments[0]], parameters[arguments[0]]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -95,6 +95,6 @@ class TracedCache(EncoderDecoderCache):
         return self.cross_attention_cache.present
 
 
-def pairs(tensors: Sequence[torch.Tensor], layers: Sequence[int]) -> dict[int, Pair]:
+def pairs(tensors: Sequence[torch.Tensor], layers: Iterable[int]) -> dict[int, Pair]:
     """Layer → (key, value) from keys and values in turns."""
     return {layer: (tensors[2 * index], tensors[2 * index + 1]) for index, layer in enumerate(layers)}

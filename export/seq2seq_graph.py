@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 import onnx_ir
@@ -15,7 +15,7 @@ from onnxscript.optimizer import fold_constants
 
 from headway.runtime.artifact import Component, onnx_file_name
 
-from .fusions.base import apply_fusions
+from .fusions.base import Fusion, apply_fusions
 from .fusions.linear import TransposedWeight
 from .fusions.reshape import ConstantReshape, FullSlice, Identity, InverseTransposes, SameShapeReshape, SameTypeCast
 from .fusions.tied import TiedProjection
@@ -43,7 +43,14 @@ def _simplify(graph: onnx_ir.Model) -> None:
     fold_constants(
         graph, onnx_shape_inference=False, input_size_limit=_FOLDED_ELEMENTS, output_size_limit=_FOLDED_ELEMENTS
     )
-    tidying = [Identity(), SameTypeCast(), FullSlice(), ConstantReshape(), InverseTransposes(), ConstantReshape()]
+    tidying: list[Fusion[Any]] = [
+        Identity(),
+        SameTypeCast(),
+        FullSlice(),
+        ConstantReshape(),
+        InverseTransposes(),
+        ConstantReshape(),
+    ]
     apply_fusions(graph, [*tidying, SameShapeReshape(), TransposedWeight(), TiedProjection(), Identity()])
 
 
@@ -126,7 +133,7 @@ class _Weights:
                 value.const_value = tensor
 
     def _store(self, tensor: onnx_ir.TensorProtocol) -> int:
-        content = np.ascontiguousarray(tensor.numpy()).reshape(-1).view(np.uint8)
+        content = np.ascontiguousarray(tensor.numpy()).reshape(-1).view(np.uint8).data
         key = hashlib.sha256(content).digest()
         if key not in self._offsets:
             alignment = _ALIGNMENT_BYTES if content.nbytes >= _LEAST_ALIGNED_BYTES else _SMALL_ALIGNMENT_BYTES

@@ -148,7 +148,7 @@ class DecoderRun:
         self.feeds: dict[str, Array] = {"encoder_attention_mask": mask.numpy()}
         for spec in self.session.inputs[2:]:
             present = spec.name.replace("past_key_values", "present")
-            empty = np.zeros((batch, spec.shape[1], 0, spec.shape[3]), np.float32)  # type: ignore[arg-type]
+            empty = np.zeros((batch, spec.shape[1], 0, spec.shape[3]), np.float32)  # type: ignore[type-var]
             self.feeds[spec.name] = encoded.get(present, empty)
 
     def __call__(self, input_ids: Array) -> Array:
