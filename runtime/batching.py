@@ -164,6 +164,13 @@ def padded_batches(rows: Rows, batches: Sequence[IntArray], pad_token_id: int) -
         yield _pad(rows, indices, pad_token_id)
 
 
+def single_row_batch(rows: Rows) -> PaddedBatch:
+    """The only row as a batch: nothing to sort, to pad or to cut, which a single short text would feel."""
+    input_ids = rows.ids[None]
+    type_ids = np.zeros_like(input_ids) if rows.type_ids is None else rows.type_ids[None]
+    return PaddedBatch(np.zeros(1, dtype=np.int64), rows.lengths, input_ids, np.ones_like(input_ids), type_ids)
+
+
 def _pad(rows: Rows, indices: IntArray, pad_token_id: int) -> PaddedBatch:
     lengths = rows.lengths[indices]
     width = int(lengths.max())

@@ -70,12 +70,16 @@ def mean_pool(hidden_states: ArrayLike, attention_mask: ArrayLike) -> FloatArray
     [[2.0]]
     """
     states = _as_float(hidden_states)
-    mask = np.asarray(attention_mask, dtype=states.dtype)
+    mask = np.asarray(attention_mask)
     if states.ndim != 3 or mask.shape != states.shape[:2]:
         raise InputError(
             f"hidden_states has shape {states.shape} and attention_mask {mask.shape}; "
             "(batch, sequence, hidden) and (batch, sequence) are needed."
         )
+    if mask.all():
+        mean: FloatArray = np.add.reduce(states, axis=1) / states.dtype.type(max(states.shape[1], 1))
+        return mean
+    mask = mask.astype(states.dtype)
     counts = np.maximum(mask.sum(axis=1, keepdims=True), 1)
     # A matrix product per row: one pass over the states, no masked copy of them.
     means: FloatArray = np.matmul(mask[:, None, :], states)[:, 0, :] / counts

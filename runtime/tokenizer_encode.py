@@ -8,6 +8,7 @@ from typing import Any
 from .encoding import BatchEncoding, check_tensor_type
 from .errors import InputError, InputTypeError, OptionError
 from .tokenizer_backend import Backend, EncodingState
+from .tokenizer_inputs import explain_refusal
 from .tokenizer_options import LengthOptions, as_count, resolve_lengths
 from .tokenizer_padding import as_columns, as_lists, check_padding_token, pad_columns
 from .tokenizer_rows import EncodeOptions, encode_rows
@@ -135,6 +136,24 @@ class TextEncoder(Vocabulary):
                 return targets
             batch["labels"] = targets["input_ids"]
         return batch
+
+    def encode_plain(self, text: str) -> tuple[list[int], list[int] | None]:
+        """Ids and token types of one text, special tokens added, nothing padded or cut: the shortest way there is.
+
+        Returns:
+            The ids, and the token types where the model takes them.
+
+        Raises:
+            InputError: the text holds a lone surrogate.
+        """
+        state = EncodingState(None, None, self.split_special_tokens)
+        try:
+            encoding = self._backend.run(state, lambda: self._backend.rust.encode(text))
+        except (KeyboardInterrupt, SystemExit, MemoryError):
+            raise
+        except BaseException as error:  # a panic of the Rust code is no Exception
+            raise explain_refusal(error, [text], False) from error
+        return encoding.ids, encoding.type_ids if "token_type_ids" in self.model_input_names else None
 
     def encode(
         self,

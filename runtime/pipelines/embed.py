@@ -106,6 +106,9 @@ class EmbedPipeline(Pipeline[EmbedOptions, PromptedRows]):
         gathered: FloatArray | None = None
         for batch, (states, *_) in self.runner.run(prepared.rows, options, progress):
             pooled = self._pooled(batch, states, prepared.num_prompt_tokens)
+            if len(prepared.rows) == 1:
+                gathered = pooled.astype(np.float32, copy=False)
+                break
             if gathered is None:
                 gathered = np.empty((len(prepared.rows), pooled.shape[-1]), dtype=np.float32)
             gathered[batch.indices] = pooled

@@ -109,7 +109,8 @@ def encode_rows(
     """
     if not texts:
         return Rows.from_lists([])
-    rows = _rows_of(tokenize(tokenizer, texts, name_of, **options))
+    is_plain = len(texts) == 1 and isinstance(texts[0], str) and not options
+    rows = _row_of(tokenizer, texts, name_of) if is_plain else _rows_of(tokenize(tokenizer, texts, name_of, **options))
     rows = _within_limit(rows, tokenizer, texts, policy, cuts, name_of, options)
     if not rows.lengths.min():
         empty = name_of(int(rows.lengths.argmin()))
@@ -168,6 +169,16 @@ def _within_limit(
 
 def _rows_of(batch: BatchEncoding) -> Rows:
     return Rows.from_lists(batch["input_ids"], batch.get("token_type_ids"))
+
+
+def _row_of(tokenizer: Tokenizer, texts: Sequence[Any], name_of: NameOf) -> Rows:
+    """One text, without the detours of a batch."""
+    try:
+        ids, type_ids = tokenizer.encode_plain(texts[0])
+    except InputError as error:
+        raise type(error)(f"{name_of(0)} cannot be used: {error}") from error
+    as_array = np.array(ids, dtype=np.int64)
+    return Rows(as_array, np.array([len(ids)]), None if type_ids is None else np.array(type_ids, dtype=np.int64))
 
 
 def _tokenize_one(tokenizer: Tokenizer, text: Any, name: str, options: dict[str, Any]) -> None:

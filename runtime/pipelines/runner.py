@@ -9,7 +9,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..artifact import TensorSpec
-from ..batching import IntArray, PaddedBatch, Rows, equal_length_batches, padded_batches, token_batches
+from ..batching import (
+    IntArray,
+    PaddedBatch,
+    Rows,
+    equal_length_batches,
+    padded_batches,
+    single_row_batch,
+    token_batches,
+)
 from ..errors import CorruptArtifactError
 from ..models import Model
 from ..session import Session
@@ -61,6 +69,12 @@ class Runner:
         Raises:
             InputError: ONNX Runtime refused a batch.
         """
+        if len(rows) == 1 and rows.lengths[0]:
+            batch = single_row_batch(rows)
+            yield batch, self.run_batch(batch)
+            if progress is not None:
+                progress.advance(1)
+            return
         session, num_streams = self._sides.for_work(len(rows.ids), options.num_streams)
         make_batches = token_batches if self.pad_token_id is not None else equal_length_batches
         batches = make_batches(rows.lengths, self.budget(options, num_streams), options.batch_size)
