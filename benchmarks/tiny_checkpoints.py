@@ -40,7 +40,12 @@ def tiny_config(model_type: str, auto_class: str = "AutoModel") -> PretrainedCon
 def tiny_model(model_type: str, auto_class: str = "AutoModel", seed: int = 0) -> PreTrainedModel:
     """A tiny model with random weights, in evaluation mode."""
     torch.manual_seed(seed)
-    model = getattr(transformers, auto_class).from_config(tiny_config(model_type, auto_class))
+    loader, config = getattr(transformers, auto_class), tiny_config(model_type, auto_class)
+    choices = loader._model_mapping[type(config)]
+    if isinstance(choices, (list, tuple)):
+        # Several classes share a config, such as Funnel with and without a decoder: the first is the usual one.
+        config.architectures = [choices[0].__name__]
+    model = loader.from_config(config)
     spread_weights(model, seed)
     return model.eval()
 
@@ -76,7 +81,7 @@ def _shrunk(config: PretrainedConfig, model_type: str) -> dict[str, Any]:
     """Constructor arguments that make the configuration small."""
     attributes = {key: value for key, value in config.to_dict().items() if not key.startswith("_")}
     sub_configs = dict(_sub_configs(config))
-    values = {name: _shrunk_sub(sub) for name, sub in sub_configs.items()}
+    values: dict[str, Any] = {name: _shrunk_sub(sub) for name, sub in sub_configs.items()}
     for name, value in attributes.items():
         if name in sub_configs or name not in SIZES or value is None or isinstance(value, bool):
             continue

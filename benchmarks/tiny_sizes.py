@@ -85,7 +85,7 @@ SIZES: Mapping[str, Any] = _sizes(
         "sliding_window window_size local_attention keep_window_size index_topk chunk_size dim_bbox_projection "
         "hash_code_len num_hash num_landmarks patch_size",
     ),
-    (16, "attention_window"),
+    (16, "attention_window local_transformer_stride"),
     (32, "image_size input_size segment_means_seq_len visual_feat_dim num_mel_bins"),
 ) | dict.fromkeys(("layer_types", "mlp_layer_types", "layers_block_type", "no_rope_layers"), LayerTypes())
 
@@ -103,6 +103,7 @@ EXCEPTIONS: Mapping[str, Mapping[str, Any]] = {
     },
     "deepseek_v2": {**_ALL_HEADS, "num_experts_per_tok": 2},
     "deepseek_v3": _ALL_HEADS,
+    "funnel": {"block_sizes": [1, 1, 1]},
     "esm": {"vocab_size": 33, "mask_token_id": 32, "pad_token_id": 1},
     "esmc": _ALL_HEADS,
     "gpt_neo": {"attention_types": [[["global", "local"], 1]]},

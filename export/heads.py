@@ -17,8 +17,10 @@ from .head_outputs import axes_of_outputs, outputs_of
 from .input_probe import probe_inputs
 from .inputs import InputBuilder
 from .load import Checkpoint
+from .operators import ONNX_OPSET
 from .progress import Stages
-from .trace import OPSET, TraceJob, reason, traces
+from .trace import reason, traces
+from .trace_paths import TraceJob
 from .verify import Verification, verify_head
 
 
@@ -46,7 +48,7 @@ def export_head(checkpoint: Checkpoint, folder: Path, tolerance: float, stages: 
     """
     with stages.stage("inputs"):
         plan = plan_head(checkpoint)
-    job = TraceJob(checkpoint.model, plan.example, plan.axes, plan.outputs)
+    job = TraceJob(checkpoint.model, plan.example, plan.axes, plan.outputs, plan.builder.max_length)
     refused: dict[str, str] = {}
     mismatch = False
     attempts = traces(job, refused)
@@ -111,7 +113,7 @@ def _manifest(
         file=files[0].relative_to(folder).as_posix(),
         inputs=tensor_specs(graph.graph.inputs),
         outputs=tensor_specs(graph.graph.outputs),
-        opset=OPSET,
+        opset=ONNX_OPSET,
         operators=operator_counts(graph),
         defaults=plan.defaults,
     )

@@ -15,6 +15,15 @@ from .tasks import Task
 
 MAX_VERIFIED_LENGTH = 2048
 _TRACE_CHOICES, _TRACE_LENGTH = 3, 11
+_BLOCK_LENGTHS = (
+    "attention_window",
+    "block_size",
+    "chunk_size",
+    "local_attn_chunk_length",
+    "local_transformer_stride",
+    "lsh_attn_chunk_length",
+    "mamba_chunk_size",
+)
 # Special ids are few; ids of large vocabularies are drawn from their beginning.
 _DRAWN_VOCABULARY = 50_000
 
@@ -58,11 +67,12 @@ class InputBuilder:
 
     def trace_example(self) -> dict[str, torch.Tensor]:
         """Inputs to trace with: no axis has size one, no two axes the same size, one row is padded."""
-        return self.build([self._fit(_TRACE_LENGTH), self._fit(_TRACE_LENGTH - 4)])
+        length = self._fit(max([_TRACE_LENGTH, *(2 * block + 3 for block in self._block_lengths())]))
+        return self.build([length, max(length - 4, 1)])
 
     def other_example(self) -> dict[str, torch.Tensor]:
         """Inputs that differ from the trace example in every size."""
-        return self.build([self._fit(5), self._fit(7), self._fit(6)], choices=2, seed=1)
+        return self.build([self._fit(5), self._fit(9), self._fit(6)], choices=2, seed=1)
 
     def verification_cases(self) -> Iterator[tuple[str, dict[str, torch.Tensor]]]:
         """Named cases at the edges: length 1, batch 1, ragged, odd, and the longest the model takes."""
@@ -83,6 +93,12 @@ class InputBuilder:
 
     def _fit(self, length: int) -> int:
         return min(length, self.max_length) if self.max_length else length
+
+    def _block_lengths(self) -> Iterator[int]:
+        """Lengths that the model cuts texts into: one block alone would be taken for the rule."""
+        for name in _BLOCK_LENGTHS:
+            value = getattr(self.config, name, None)
+            yield from (size for size in (value if isinstance(value, list) else [value]) if isinstance(size, int))
 
     def _axes_of(self, name: str, rank: int) -> tuple[str, ...]:
         width_axis = INPUT_KINDS[name].width_axis

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from headway.runtime.errors import CheckpointError
-from headway.runtime.tokenizer_files import (
+from headway.runtime.tokenization.files import (
     CHAT_TEMPLATE_FILE,
     CHAT_TEMPLATE_FOLDER,
     CONFIG_FILE,

@@ -1,0 +1,21 @@
+"""Model code that cannot be traced, replaced while tracing by code that computes the same for any size."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from . import canine, doge, funnel
+from .base import Patch, patches_in_place
+
+__all__ = ["PATCHES", "Patch", "model_patches"]
+
+# A new architecture is a new file and its entry here.
+PATCHES: tuple[Patch, ...] = (*canine.PATCHES, *doge.PATCHES, *funnel.PATCHES)
+
+
+@contextmanager
+def model_patches() -> Iterator[None]:
+    """Replace what cannot be traced inside the block."""
+    with patches_in_place(PATCHES):
+        yield
