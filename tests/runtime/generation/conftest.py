@@ -5,8 +5,19 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from decoder_parity import exported
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
-from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast, T5Config, T5ForConditionalGeneration
+from transformers import (
+    BloomConfig,
+    BloomForCausalLM,
+    LlamaConfig,
+    LlamaForCausalLM,
+    MambaConfig,
+    MambaForCausalLM,
+    PreTrainedTokenizerFast,
+    T5Config,
+    T5ForConditionalGeneration,
+)
 
 from headway.runtime.generation.beam import BeamSearch
 from headway.runtime.generation.config import GenerationConfig
@@ -61,6 +72,42 @@ def tiny_t5():
         pad_token_id=0,
     )
     return T5ForConditionalGeneration(config).eval()
+
+
+@pytest.fixture(scope="session")
+def causal_lm(tiny_llama, tmp_path_factory):
+    """The decoder exported and loaded: it writes its cache in place."""
+    return exported(tiny_llama, tmp_path_factory.mktemp("causal_lm") / "out")
+
+
+@pytest.fixture(scope="session")
+def tiny_bloom():
+    """A decoder whose graph takes a past and returns a longer present."""
+    torch.manual_seed(0)
+    sizes = {"hidden_size": 16, "n_layer": 2, "n_head": 2, "initializer_range": 0.6}
+    config = BloomConfig(vocab_size=VOCAB_SIZE, eos_token_id=2, pad_token_id=0, **sizes)
+    return BloomForCausalLM(config).eval()
+
+
+@pytest.fixture(scope="session")
+def growing_lm(tiny_bloom, tmp_path_factory):
+    """It exported and loaded."""
+    return exported(tiny_bloom, tmp_path_factory.mktemp("growing_lm") / "out")
+
+
+@pytest.fixture(scope="session")
+def tiny_mamba():
+    """A model with a recurrent state, whose graph takes one token at a time."""
+    torch.manual_seed(0)
+    sizes = {"hidden_size": 16, "num_hidden_layers": 2, "initializer_range": 0.6}
+    config = MambaConfig(vocab_size=VOCAB_SIZE, eos_token_id=2, pad_token_id=0, **sizes)
+    return MambaForCausalLM(config).eval()
+
+
+@pytest.fixture(scope="session")
+def recurrent_lm(tiny_mamba, tmp_path_factory):
+    """It exported and loaded."""
+    return exported(tiny_mamba, tmp_path_factory.mktemp("recurrent_lm") / "out")
 
 
 @pytest.fixture(scope="session")

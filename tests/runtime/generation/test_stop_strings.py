@@ -13,7 +13,7 @@ from transformers.generation.stopping_criteria import StopStringCriteria
 from headway.runtime.errors import OptionError
 from headway.runtime.generation.history import TokenHistory
 from headway.runtime.generation.stop_strings import StopStrings, token_text_of
-from headway.runtime.tokenizer import AutoTokenizer
+from headway.runtime.tokenization.tokenizer import AutoTokenizer
 
 RELAXED = settings(
     max_examples=60, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture]

@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from headway.runtime.generation.stream import IncrementalDecoder, StopStringFilter, stream_text
-from headway.runtime.tokenizer import AutoTokenizer
+from headway.runtime.tokenization.tokenizer import AutoTokenizer
 
 RELAXED = settings(
     max_examples=60, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture]
