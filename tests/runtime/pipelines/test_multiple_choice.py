@@ -34,6 +34,19 @@ def test_scores(heads: Heads, options: dict[str, Any]) -> None:
         np.testing.assert_allclose(by_index, expected_scores(heads("choice"), item), atol=1e-4)
 
 
+def test_batches_keep_the_budget(heads: Heads, monkeypatch: pytest.MonkeyPatch) -> None:
+    choose = heads("choice").pipeline(max_batch_tokens=150)
+    shapes = []
+    run_batch = choose.runner.run_batch
+    monkeypatch.setattr(
+        choose.runner, "run_batch", lambda batch: shapes.append(batch.input_ids.shape) or run_batch(batch)
+    )
+    choose([*ITEMS, *ITEMS])
+    assert sum(items for items, _, _ in shapes) == 2 * len(ITEMS)
+    assert all(items * choices * tokens <= 150 or items == 1 for items, choices, tokens in shapes)
+    assert max(items for items, _, _ in shapes) > 1
+
+
 def test_ways_to_ask(heads: Heads) -> None:
     choose = heads("choice").pipeline()
     expected = choose(ITEMS[0])

@@ -61,7 +61,9 @@ def test_many_questions_at_once_answer_as_alone(answer: Any) -> None:
 
 
 def test_no_answer_scores_as_in_the_piece_that_denies_it_most(answer: Any) -> None:
-    context = " ".join(f"the {year} river had bridges" for year in range(40))
+    context = (
+        "the wolfgang river " + " ".join(f"the {year} river had bridges" for year in range(40)) + " is of and in " * 9
+    )
     options = {"handle_impossible_answer": True, "top_k": 2000, "max_seq_len": 60, "doc_stride": 5}
     (found,) = [entry for entry in answer("Who?", context, **options) if entry["answer"] == ""]
     pieces = answer.tokenizer(
@@ -79,7 +81,7 @@ def test_no_answer_scores_as_in_the_piece_that_denies_it_most(answer: Any) -> No
         taking_part = np.array([sequence == 1 for sequence in pieces.sequence_ids(piece)])
         taking_part[0] = True
         null_scores.append(SpanScores.from_logits(output.start_logits[0], output.end_logits[0], taking_part).null_score)
-    assert len(null_scores) > 3
+    assert null_scores.index(min(null_scores)) not in (0, len(null_scores) - 1)
     assert found["score"] == pytest.approx(min(null_scores), rel=1e-3)
 
 
