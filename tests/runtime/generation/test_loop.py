@@ -159,7 +159,7 @@ def test_scores_of_beams_are_those_of_transformers(causal_lm, tiny_llama):
 
 def test_rows_that_are_done_leave_the_network(causal_lm, monkeypatch):
     endless = causal_lm.generate(**BATCH, do_sample=False, max_new_tokens=20, eos_token_id=None)
-    with_ends = {"do_sample": False, "max_new_tokens": 20, "eos_token_id": [int(endless[row, 7]) for row in (0, 2)]}
+    with_ends = {"do_sample": False, "max_new_tokens": 20, "eos_token_id": [int(endless[row, 5]) for row in (0, 2)]}
     widths = []
     original = causal_lm.decoder.decode
 
@@ -169,8 +169,9 @@ def test_rows_that_are_done_leave_the_network(causal_lm, monkeypatch):
 
     monkeypatch.setattr(causal_lm.decoder, "decode", decode)
     sequences = causal_lm.generate(**BATCH, **with_ends)
-    assert widths[0] == 3
-    assert widths[-1] < 3
+    # Two of three rows end with their first token.
+    assert len(widths) > 1
+    assert set(widths) == {1}
     seen = []
 
     def watch(input_ids, scores):
