@@ -12,7 +12,6 @@ if TYPE_CHECKING:
     # What type checkers and editors see; _EXPORTS holds the same names for the interpreter.
     from .artifact import Artifact
     from .configuration import AutoConfig, Config
-    from .encoding import BatchEncoding
     from .generation.config import GenerationConfig
     from .generation.streamers import TextIteratorStreamer, TextStreamer
     from .models import (
@@ -31,7 +30,8 @@ if TYPE_CHECKING:
     from .outputs import ModelOutput
     from .pipelines import pipeline
     from .session import Session, SessionOptions
-    from .tokenizer import AutoTokenizer, Tokenizer
+    from .tokenization.batch_encoding import BatchEncoding
+    from .tokenization.tokenizer import AutoTokenizer, Tokenizer
 
 __all__ = [
     "Artifact",
@@ -67,7 +67,7 @@ __all__ = [
 _EXPORTS = {
     "artifact": ("Artifact",),
     "configuration": ("AutoConfig", "Config"),
-    "encoding": ("BatchEncoding",),
+    "tokenization.batch_encoding": ("BatchEncoding",),
     "generation.config": ("GenerationConfig",),
     "generation.streamers": ("TextIteratorStreamer", "TextStreamer"),
     "models": (
@@ -86,7 +86,7 @@ _EXPORTS = {
     "outputs": ("ModelOutput",),
     "pipelines": ("pipeline",),
     "session": ("Session", "SessionOptions"),
-    "tokenizer": ("AutoTokenizer", "Tokenizer"),
+    "tokenization.tokenizer": ("AutoTokenizer", "Tokenizer"),
 }
 _HOMES = {name: module for module, names in _EXPORTS.items() for name in names}
 

@@ -22,17 +22,17 @@ from .errors import HeadwayError
 # Command → the module that declares its arguments and runs it.
 COMMANDS: Mapping[str, str] = {
     "export": "headway.export.cli",
-    "inspect": "headway.runtime.cli_inspect",
-    "run": "headway.runtime.cli_run",
-    "generate": "headway.runtime.cli_generate",
-    "chat": "headway.runtime.cli_chat",
+    "inspect": "headway.runtime.commands.inspect",
+    "run": "headway.runtime.commands.run",
+    "generate": "headway.runtime.commands.generate",
+    "chat": "headway.runtime.commands.chat",
 }
 
 # What commands call the texts that they take any number of.
 _REPEATED_POSITIONALS = ("texts", "prompts")
 
 # Command → the extra that brings what it needs beyond the runtime.
-_EXTRAS: Mapping[str, str] = {"export": "export", "bench": "bench", "serve": "serve", "tune": "export"}
+_EXTRAS: Mapping[str, str] = {"export": "export"}
 
 
 class Terminated(KeyboardInterrupt):

@@ -11,7 +11,7 @@ import numpy as np
 
 from ..errors import InputTypeError
 from ..models import Model
-from ..tokenizer import Tokenizer
+from ..tokenization.tokenizer import Tokenizer
 from .encode import CutLog, LengthPolicy
 from .inputs import describe
 from .options import PipelineOptions

@@ -16,7 +16,7 @@ from ..models import Model
 from ..pooling import pool
 from ..sentence_transformers import read_recipe, unit_length
 from ..similarity import SIMILARITIES
-from ..tokenizer import Tokenizer
+from ..tokenization.tokenizer import Tokenizer
 from .base import Pipeline
 from .encode import CutLog, encode_rows
 from .inputs import plain_texts

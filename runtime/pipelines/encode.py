@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 
 from ..batching import IntArray, Rows
-from ..encoding import BatchEncoding
 from ..errors import InputError, InputTooLongError
-from ..tokenizer import Tokenizer
+from ..tokenization.batch_encoding import BatchEncoding
+from ..tokenization.tokenizer import Tokenizer
 from .options import TRUNCATION_STRATEGIES
 
 logger = logging.getLogger("headway")

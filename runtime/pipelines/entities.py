@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..tokenizer import Tokenizer
+from ..tokenization.tokenizer import Tokenizer
 
 Entity = dict[str, Any]
 FloatArray = NDArray[np.floating]

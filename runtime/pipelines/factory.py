@@ -13,7 +13,7 @@ from ..model_loading import HubOptions, open_artifact
 from ..models import MODEL_CLASSES, Model
 from ..providers import Provider
 from ..session import SessionOptions
-from ..tokenizer import AutoTokenizer, Tokenizer
+from ..tokenization.tokenizer import AutoTokenizer, Tokenizer
 from .base import Pipeline
 from .inputs import describe
 from .registry import PIPELINES, pipeline_class, resolve_task

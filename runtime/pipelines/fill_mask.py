@@ -14,7 +14,7 @@ from ..batching import IntArray, Rows
 from ..errors import InputError, OptionError
 from ..models import Model
 from ..numerics import softmax
-from ..tokenizer import Tokenizer
+from ..tokenization.tokenizer import Tokenizer
 from .base import Pipeline
 from .encode import CutLog, encode_rows
 from .inputs import plain_texts, require_text

@@ -14,7 +14,7 @@ from ..errors import InputError, InputTypeError, OptionError, TaskError
 from ..models import Model
 from ..numerics import softmax
 from ..sentence_transformers import ACTIVATIONS, EmbeddingRecipe, activation_function, read_recipe
-from ..tokenizer import Tokenizer
+from ..tokenization.tokenizer import Tokenizer
 from .base import Pipeline
 from .encode import CutLog, Text, encode_rows
 from .inputs import by_index, describe, require_keys, require_text, require_texts

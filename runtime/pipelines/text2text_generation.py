@@ -16,7 +16,7 @@ from ..generation.config import GenerationConfig
 from ..generation.history import TokenIds
 from ..generation.seq2seq import AutoModelForSeq2SeqLM
 from ..models import Model
-from ..tokenizer import Tokenizer
+from ..tokenization.tokenizer import Tokenizer
 from .base import Pipeline
 from .encode import CutLog, encode_rows
 from .inputs import plain_texts

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..batching import Rows
-from ..encoding import BatchEncoding
 from ..errors import InputTypeError, OptionError
 from ..models import Model
 from ..numerics import softmax
-from ..tokenizer import Tokenizer
+from ..tokenization.batch_encoding import BatchEncoding
+from ..tokenization.tokenizer import Tokenizer
 from .base import Pipeline
 from .encode import CutLog, require_within_limit, tokenize
 from .entities import STRATEGIES, Entity, EntityFinder, without_overlaps

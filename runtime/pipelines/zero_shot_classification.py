@@ -14,7 +14,7 @@ from ..batching import Rows
 from ..errors import InputError, OptionError
 from ..models import Model
 from ..numerics import softmax
-from ..tokenizer import Tokenizer
+from ..tokenization.tokenizer import Tokenizer
 from .base import Pipeline
 from .encode import CutLog, encode_rows
 from .inputs import by_index, describe, require_keys, require_text, require_texts

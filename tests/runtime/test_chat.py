@@ -19,9 +19,9 @@ from transformers.utils.chat_template_utils import (
     render_jinja_template,
 )
 
-from headway.runtime.chat import render_chat, render_chat_with_spans
-from headway.runtime.chat_schema import function_schema
 from headway.runtime.errors import InputError, InputTypeError
+from headway.runtime.tokenization.chat import render_chat, render_chat_with_spans
+from headway.runtime.tokenization.chat_schema import function_schema
 
 TEMPLATES = {path.stem: path.read_text() for path in Path(__file__).parent.joinpath("chat_templates").glob("*.jinja")}
 SPECIAL_TOKENS = {"bos_token": "<s>", "eos_token": "</s>", "pad_token": "<pad>"}

@@ -27,7 +27,7 @@ def with_failure(monkeypatch: pytest.MonkeyPatch, failure: BaseException) -> Non
     def run(arguments: Namespace) -> int:
         raise failure
 
-    monkeypatch.setattr("headway.runtime.cli_inspect.run", run)
+    monkeypatch.setattr("headway.runtime.commands.inspect.run", run)
 
 
 @pytest.mark.parametrize(
@@ -95,7 +95,7 @@ def test_help(capsys: pytest.CaptureFixture[str], command: str) -> None:
 )
 def test_texts_before_and_after_options(monkeypatch: pytest.MonkeyPatch, argv: list[str], texts: list[str]) -> None:
     seen: list[Any] = []
-    monkeypatch.setattr("headway.runtime.cli_run.run", lambda arguments: seen.append(arguments.texts) or 0)
+    monkeypatch.setattr("headway.runtime.commands.run.run", lambda arguments: seen.append(arguments.texts) or 0)
     assert main(["run", *argv]) == 0
     assert seen == [texts]
 
@@ -114,7 +114,7 @@ def test_log(
         logger.warning("chosen")
         return 0
 
-    monkeypatch.setattr("headway.runtime.cli_inspect.run", run)
+    monkeypatch.setattr("headway.runtime.commands.inspect.run", run)
     assert main(["inspect", "x", *options]) == 0
     assert capsys.readouterr().err.splitlines() == lines
     assert (logger.level, logger.handlers) == before

@@ -10,7 +10,7 @@ from tiny_graphs import classifier_model, write_artifact
 
 from headway.runtime.artifact import Artifact
 from headway.runtime.cli import main
-from headway.runtime.inspection import inspect_artifact
+from headway.runtime.commands.inspection import inspect_artifact
 
 
 def inspect(capsys: pytest.CaptureFixture[str], *argv: object) -> tuple[int, str]:

@@ -23,8 +23,9 @@ from tiny_graphs import (
     write_artifact,
 )
 
-from headway.runtime import line_progress, pipeline
+from headway.runtime import pipeline
 from headway.runtime.cli import main
+from headway.runtime.commands import line_progress
 
 HEADWAY = [sys.executable, "-c", "import sys; from headway.runtime.cli import main; sys.exit(main())"]
 TEXTS = ["good film", "the film was very bad .", "not good", "is a film"]

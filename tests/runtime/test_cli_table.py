@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from headway.runtime.cli_table import result_lines, size_text, table
+from headway.runtime.commands.table import result_lines, size_text, table
 
 
 def test_table() -> None:

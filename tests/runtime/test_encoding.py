@@ -10,8 +10,8 @@ import pytest
 import transformers
 
 from headway.runtime import AutoTokenizer, BatchEncoding, Tokenizer
-from headway.runtime.encoding import CharSpan, TokenSpan
 from headway.runtime.errors import InputError, OptionError
+from headway.runtime.tokenization.batch_encoding import CharSpan, TokenSpan
 
 TEXTS = ["Tokenizers don't bite", "Unbelievable  naïve café!", "a", "b c", "d", "e", "f", "g h i", "j"]
 PAIRS = ["second text", "x", "y z", "", "w", "v", "u", "t", "s"]

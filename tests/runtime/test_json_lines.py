@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from headway.runtime.commands.json_lines import json_item, text_item, to_json
+from headway.runtime.commands.line_reader import Line
 from headway.runtime.errors import InputError, InputTypeError
-from headway.runtime.json_lines import json_item, text_item, to_json
-from headway.runtime.line_reader import Line
 
 
 def test_line_that_was_too_long() -> None:

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from headway.runtime import line_reader
-from headway.runtime.line_reader import Line, LineReader
+from headway.runtime.commands import line_reader
+from headway.runtime.commands.line_reader import Line, LineReader
 
 
 @pytest.fixture

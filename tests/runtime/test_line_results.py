@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
+from headway.runtime.commands.line_reader import Line
+from headway.runtime.commands.line_results import LineRunner
 from headway.runtime.errors import HeadwayError, InputError, ProviderError
-from headway.runtime.line_reader import Line
-from headway.runtime.line_results import LineRunner
 
 WINDOW = 8
 

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from headway.runtime import resumable
+from headway.runtime.commands.resumable import ResumableOutput
 from headway.runtime.errors import CorruptArtifactError, InputError, OptionError
-from headway.runtime.resumable import ResumableOutput
 
 SETTINGS = {"model": "abc", "task": "embed"}
 LINES = [b"one", b"", "drei ü".encode(), b"\xff\xfe", b"five"]

@@ -5,9 +5,7 @@ from typing import Any
 
 import pytest
 
-from headway.runtime.errors import OptionError
-from headway.runtime.pipelines.registry import PIPELINES, pipeline_class
-from headway.runtime.task_options import (
+from headway.runtime.commands.task_options import (
     ITEM_SHAPES,
     TASK_OPTIONS,
     add_task_options,
@@ -15,6 +13,8 @@ from headway.runtime.task_options import (
     implied_task,
     split_options,
 )
+from headway.runtime.errors import OptionError
+from headway.runtime.pipelines.registry import PIPELINES, pipeline_class
 
 
 def parse(*argv: str) -> argparse.Namespace:

@@ -16,7 +16,7 @@ from tokenizer_parity import assert_same_batch, assert_same_value
 
 from headway.runtime import AutoTokenizer, Tokenizer
 from headway.runtime.errors import InputError, InputTooLongError, InputTypeError, OptionError
-from headway.runtime.tokenizer_backend import Backend
+from headway.runtime.tokenization.backend import Backend
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +40,7 @@ WORDS = {"is_split_into_words": True}
         (b"bytes", None, {}, InputTypeError, r"got b'bytes' \(bytes\)"),
         ({"a": 1}, None, {}, InputTypeError, r"\(dict\)"),
         (np.array(["a"]), None, {}, InputTypeError, r"\(ndarray\)"),
-        ((text for text in "ab"), None, {}, InputTypeError, r"\(generator\)"),
+        (iter(["a", "b"]), None, {}, InputTypeError, r"\(list_iterator\)"),
         ([], None, {}, InputError, "empty list of texts"),
         ((), [], {}, InputError, "empty list of texts"),
         (["a", None], None, {}, InputTypeError, r"text 1 is None \(NoneType\)"),

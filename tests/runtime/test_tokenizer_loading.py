@@ -20,8 +20,8 @@ from headway.runtime.errors import (
     InputTypeError,
     OptionError,
 )
-from headway.runtime.tokenizer_classes import CLASS_DEFAULTS
-from headway.runtime.tokenizer_model_types import CLASS_OF_MODEL_TYPE, GENERIC_CLASS, choose_class
+from headway.runtime.tokenization.classes import CLASS_DEFAULTS
+from headway.runtime.tokenization.model_types import CLASS_OF_MODEL_TYPE, GENERIC_CLASS, choose_class
 
 TEXTS = ["Hello world, naïve café!", "a <mask> b [MASK] c", "<extra> tokens <ent> UPPER", "日本語 🙂"]
 MASK = {"content": "[MASK]", "lstrip": True, "rstrip": False, "normalized": False, "single_word": False}
@@ -400,7 +400,7 @@ def test_pushed(bert_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         pushed.update(names=sorted(path.name for path in Path(folder).iterdir()), repo_id=repo_id, **options)
         return "address"
 
-    monkeypatch.setattr("headway.runtime.tokenizer.push_folder", push)
+    monkeypatch.setattr("headway.runtime.tokenization.tokenizer.push_folder", push)
     assert AutoTokenizer.from_pretrained(bert_folder).push_to_hub("me/mine", private=True) == "address"
     names = ["special_tokens_map.json", "tokenizer.json", "tokenizer_config.json"]
     assert pushed == {"names": names, "repo_id": "me/mine", "private": True}

@@ -51,9 +51,7 @@ OPTIONS = st.fixed_dictionaries(
     optional={
         "add_special_tokens": FLAGS,
         "padding": st.sampled_from([True, False, "longest", "max_length", "do_not_pad"]),
-        "truncation": st.sampled_from(
-            [True, False, "longest_first", "only_first", "only_second", "do_not_truncate"]
-        ),
+        "truncation": st.sampled_from([True, False, "longest_first", "only_first", "only_second", "do_not_truncate"]),
         "max_length": st.integers(12, 40),
         "stride": st.integers(0, 3),
         "pad_to_multiple_of": st.sampled_from([1, 8]),

@@ -1,0 +1,134 @@
+"""Everything that can be told about an artifact without running it, as JSON values."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from ..artifact import Artifact, TensorSpec
+from ..configuration import Config
+from ..errors import HeadwayError
+from ..safe_paths import read_optional_json
+
+
+def inspect_artifact(artifact: Artifact) -> dict[str, Any]:
+    """Facts about an artifact.
+
+    Of a folder without a manifest the graphs are opened to learn their inputs and outputs.
+
+    Returns:
+        ``folder``, ``format_version``, ``task``, ``architecture``, ``model_type``, ``max_length``, ``labels``,
+        ``variants`` (precision → ``size_bytes``, ``files``, ``graphs``, ``verification``, ``fusions``, ``tuned``),
+        ``tokenizer``, ``sentence_transformers``, ``trace``, ``source``, ``packages`` and ``warnings``.
+    """
+    manifest = artifact.manifest
+    warnings = list(manifest.warnings) if manifest else ["no headway.json: another tool wrote this folder"]
+    warnings += artifact.changed_files(contents=False).values()
+    config = _or_warning(lambda: Config(artifact.config, str(artifact.folder)), warnings) or Config({})
+    architectures = config.get("architectures")
+    named = architectures[0] if isinstance(architectures, list) and architectures else None
+    return {
+        "folder": str(artifact.folder),
+        "format_version": manifest.format_version if manifest else None,
+        "task": artifact.likely_task,
+        "architecture": manifest.architecture if manifest else named,
+        "model_type": manifest.model_type if manifest else config.get("model_type"),
+        "max_length": artifact.max_length,
+        "labels": list(config.id2label.values()) if "id2label" in config and _has_labels(artifact) else None,
+        "variants": _variants(artifact, warnings),
+        "tokenizer": _tokenizer(artifact.folder, warnings),
+        "sentence_transformers": (artifact.folder / "modules.json").is_file(),
+        "trace": dict(manifest.trace) if manifest else {},
+        "source": dict(manifest.source) if manifest else {},
+        "packages": dict(manifest.packages) if manifest else {},
+        "warnings": warnings,
+    }
+
+
+def _has_labels(artifact: Artifact) -> bool:
+    return artifact.likely_task in ("text-classification", "token-classification")
+
+
+def _variants(artifact: Artifact, warnings: list[str]) -> dict[str, Any]:
+    if artifact.manifest is None:
+        return dict(_graphs_without_manifest(artifact, warnings))
+    return {
+        dtype: {
+            "size_bytes": variant.size_bytes,
+            "files": [{"path": file.path, "size_bytes": file.size_bytes} for file in variant.files],
+            "graphs": {
+                name: {
+                    "file": graph.file,
+                    "opset": graph.opset,
+                    "inputs": [_spec(spec) for spec in graph.inputs],
+                    "outputs": [_spec(spec) for spec in graph.outputs],
+                    "operators": dict(graph.operators),
+                }
+                for name, graph in variant.components.items()
+            },
+            "verification": dict(variant.verification),
+            "fusions": list(variant.fusions),
+            "tuned": dict(variant.tuned),
+        }
+        for dtype, variant in artifact.manifest.variants.items()
+    }
+
+
+def _graphs_without_manifest(artifact: Artifact, warnings: list[str]) -> list[tuple[str, dict[str, Any]]]:
+    found = []
+    for path in artifact.graph_files():
+        name = path.relative_to(artifact.folder).as_posix()
+        graph = _or_warning(partial(_opened_graph, path, artifact.folder), warnings)
+        size_bytes = path.stat().st_size
+        files = [{"path": name, "size_bytes": size_bytes}]
+        found.append((name, {"size_bytes": size_bytes, "files": files, "graphs": {path.stem: graph} if graph else {}}))
+    return found
+
+
+def _opened_graph(path: Path, folder: Path) -> dict[str, Any]:
+    from ..session import Session, SessionOptions
+
+    session = Session(path, folder, SessionOptions(device="cpu", num_threads=1))
+    return {
+        "file": path.relative_to(folder).as_posix(),
+        "inputs": [_spec(spec) for spec in session.inputs],
+        "outputs": [_spec(spec) for spec in session.outputs],
+    }
+
+
+def _tokenizer(folder: Path, warnings: list[str]) -> dict[str, Any] | None:
+    """The tokenizer's kind and size, from its files alone: loading a large one takes longer than all the rest."""
+    data = _or_warning(lambda: read_optional_json(folder / "tokenizer.json"), warnings)
+    settings = _or_warning(lambda: read_optional_json(folder / "tokenizer_config.json"), warnings) or {}
+    if data is None:
+        return None
+    model = data.get("model")
+    model = model if isinstance(model, Mapping) else {}
+    vocabulary = model.get("vocab")
+    limit = settings.get("model_max_length")
+    has_template = (folder / "chat_template.jinja").is_file() or bool(settings.get("chat_template"))
+    return {
+        "kind": model.get("type"),
+        "class": settings.get("tokenizer_class"),
+        "vocab_size": len(vocabulary) if isinstance(vocabulary, Mapping | list) else None,
+        "added_tokens": len(data.get("added_tokens") or ()),
+        # Above this a tokenizer's limit stands for "none".
+        "max_length": limit if isinstance(limit, int) and limit < 10**20 else None,
+        "padding_side": settings.get("padding_side", "right"),
+        "chat_template": has_template,
+    }
+
+
+def _spec(spec: TensorSpec) -> dict[str, Any]:
+    return {"name": spec.name, "dtype": spec.dtype, "shape": list(spec.shape)}
+
+
+def _or_warning(read: Any, warnings: list[str]) -> Any:
+    """What ``read`` gives, or None and one more warning: one broken file must not hide the rest."""
+    try:
+        return read()
+    except HeadwayError as error:
+        warnings.append(str(error))
+        return None
