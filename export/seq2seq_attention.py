@@ -7,14 +7,17 @@ from typing import Any
 import torch
 
 from .attention import additive_attention
-from .seq2seq_cache import Pair, TracedCache
+from .fusions.cross_attention import OPERATOR
+from .seq2seq_cache import TracedCache
+from .trace import NotApplicableError
 
 
 class CrossSharingAttention:
     """The attention implementation of one traced call of a decoder.
 
     Cross-attention takes its keys and values once per encoder row, however many decoder rows continue from it: rows
-    that belong to one encoder row lie next to one another and are attended together.
+    that belong to one encoder row lie next to one another and are attended together. While tracing it is one operator,
+    which :class:`.fusions.cross_attention.CrossAttention` writes out.
 
     Args:
         cache: the call's cache; cross-attention calls are recognised by its keys.
@@ -37,25 +40,50 @@ class CrossSharingAttention:
         self.num_calls += 1
         if not any(key is cross_key for cross_key in self.cross_keys):
             return additive_attention(module, query, key, value, attention_mask, **kwargs)
+        scaling = kwargs.get("scaling")
+        if query.shape[1] != key.shape[1] or kwargs.get("softcap") is not None or attention_mask is None:
+            raise NotApplicableError("its cross-attention groups or caps heads, or takes no mask")
         # T5's layers hand on a bias of zeros here: no cross-attention has positions.
-        kwargs.pop("position_bias", None)
-        return _attend_shared(module, query, (key, value), attention_mask, **kwargs), None
+        return shared_cross_attention(query, key, value, attention_mask, scaling), None
 
 
-def _attend_shared(
-    module: torch.nn.Module,
-    query: torch.Tensor,
-    states: Pair,
-    attention_mask: torch.Tensor | None,
-    **kwargs: Any,
+def no_attention(
+    module: torch.nn.Module, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, mask: Any, **kwargs: Any
+) -> tuple[torch.Tensor, None]:
+    """Zeros (batch, seq, heads, head_dim), for layers whose output nobody reads."""
+    batch, heads, seq, _ = query.shape
+    return query.new_zeros(batch, seq, heads, value.shape[-1]), None
+
+
+def no_mask(**kwargs: Any) -> None:
+    """No mask, for :func:`no_attention`."""
+
+
+def shared_cross_attention(
+    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, mask: torch.Tensor, scaling: float | None
 ) -> torch.Tensor:
+    """Write the operator that stands for cross-attention on shared rows.
+
+    Args:
+        query: (batch, heads, seq, head_dim) float, where batch is a multiple of encoder_batch.
+        key: (encoder_batch, heads, encoder_seq, head_dim) float; ``value`` alike.
+        mask: (encoder_batch, 1, 1, encoder_seq) float, added to the scores.
+        scaling: factor of the scores; default 1 / sqrt(head_dim).
+
+    Returns:
+        (batch, seq, heads, head_dim) float.
+    """
     batch, heads, seq, head_dim = query.shape
-    encoder_batch = states[0].shape[0]
-    rows_per_input = batch // encoder_batch
-    torch._check(rows_per_input * encoder_batch == batch)
-    # (encoder_batch, heads, rows_per_input * seq, head_dim)
-    grouped = query.reshape(encoder_batch, rows_per_input, heads, seq, head_dim).transpose(1, 2)
-    grouped = grouped.reshape(encoder_batch, heads, rows_per_input * seq, head_dim)
-    output, _ = additive_attention(module, grouped, *states, attention_mask, **kwargs)
-    # (encoder_batch, rows_per_input * seq, heads, head_dim) → (batch, seq, heads, head_dim)
-    return output.reshape(batch, seq, heads, output.shape[-1])
+    return torch.onnx.ops.symbolic(
+        OPERATOR,
+        (query, key, value, mask),
+        {
+            "scale": float(head_dim**-0.5 if scaling is None else scaling),
+            "heads": heads,
+            "key_dim": head_dim,
+            "value_dim": value.shape[-1],
+        },
+        dtype=query.dtype,
+        shape=(batch, seq, heads, value.shape[-1]),
+        version=1,
+    )

@@ -10,12 +10,13 @@ from typing import Any, BinaryIO
 
 import numpy as np
 import onnx_ir
-from onnx_ir.passes.common import RemoveUnusedNodesPass
+from onnx_ir.passes.common import CommonSubexpressionEliminationPass, RemoveUnusedNodesPass
 from onnxscript.optimizer import fold_constants
 
 from headway.runtime.artifact import Component, onnx_file_name
 
 from .fusions.base import Fusion, apply_fusions
+from .fusions.cross_attention import DOMAIN, CrossAttention
 from .fusions.linear import TransposedWeight
 from .fusions.reshape import ConstantReshape, FullSlice, Identity, InverseTransposes, SameShapeReshape, SameTypeCast
 from .fusions.tied import TiedProjection
@@ -40,6 +41,8 @@ _SMALL_ALIGNMENT_BYTES = 64
 def _simplify(graph: onnx_ir.Model) -> None:
     """Drop what tracing left behind and let projections multiply by their weights directly; changes in place."""
     RemoveUnusedNodesPass()(graph)
+    apply_fusions(graph, [CrossAttention()])
+    graph.opset_imports.pop(DOMAIN, None)
     fold_constants(
         graph, onnx_shape_inference=False, input_size_limit=_FOLDED_ELEMENTS, output_size_limit=_FOLDED_ELEMENTS
     )
@@ -52,6 +55,7 @@ def _simplify(graph: onnx_ir.Model) -> None:
         ConstantReshape(),
     ]
     apply_fusions(graph, [*tidying, SameShapeReshape(), TransposedWeight(), TiedProjection(), Identity()])
+    CommonSubexpressionEliminationPass()(graph)
 
 
 def finish_encoder(graph: onnx_ir.Model, spec: Seq2SeqSpec) -> onnx_ir.Model:

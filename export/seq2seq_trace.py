@@ -15,7 +15,7 @@ from .attention import INTERFACE_NAME, CallCounter, additive_mask, attention_imp
 from .conversion import convert_program
 from .decoder_attention import attend_through
 from .decoder_norms import norms_as_operators
-from .seq2seq_attention import CrossSharingAttention
+from .seq2seq_attention import CrossSharingAttention, no_attention, no_mask
 from .seq2seq_cache import TracedCache, pairs
 from .seq2seq_graph import finish_decoder, finish_encoder
 from .seq2seq_spec import Seq2SeqSpec, run_decoder, run_encoder
@@ -43,7 +43,8 @@ class EncoderGraph(torch.nn.Module):
         cache = TracedCache({}, {})
         # One token through the decoder computes them; all else it computes is dead code, and dropped.
         first_token = torch.zeros(encoded.shape[0], 1, dtype=torch.long)
-        run_decoder(self.model, first_token, encoded, named.get("attention_mask"), cache)
+        with attend_through(self.model, no_attention, no_mask):
+            run_decoder(self.model, first_token, encoded, named.get("attention_mask"), cache)
         states = (cache.encoder_present[layer] for layer in self.spec.encoder_states)
         return (encoded, *(tensor for pair in states for tensor in pair))
 
@@ -125,11 +126,12 @@ class GraphSource:
 def _encoder_through_interface(
     model: PreTrainedModel, spec: Seq2SeqSpec, encoder_inputs: Mapping[str, torch.Tensor]
 ) -> onnx_ir.Model:
-    with attention_implementation(model, INTERFACE_NAME), CallCounter() as counter:
-        graph = _trace_encoder(model, spec, encoder_inputs)
-    if counter.calls == 0:
-        raise NotApplicableError("its attention does not go through the interface")
-    return graph
+    with attention_implementation(model, INTERFACE_NAME):
+        with CallCounter() as counter:
+            run_encoder(model, encoder_inputs)
+        if counter.calls == 0:
+            raise NotApplicableError("its attention does not go through the interface")
+        return _trace_encoder(model, spec, encoder_inputs)
 
 
 def _trace_encoder(
@@ -162,6 +164,8 @@ def _trace_decoder(
     }
     with norms_as_operators(model):
         graph = DecoderGraph(model, spec, shares_rows=shares_rows)
+        # Runs in a moment and fails where tracing would fail after a minute.
+        graph(**inputs)
         program = torch.export.export(graph, (), inputs, dynamic_shapes=shapes, strict=False)
         return convert_program(program, inputs, spec.decoder_inputs, spec.decoder_outputs)
 

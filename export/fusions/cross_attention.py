@@ -1,0 +1,84 @@
+"""Cross-attention of decoder rows that share the encoder's keys and values, written out in ONNX operators."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import onnx_ir
+
+from .base import CONTRIB, Fusion, insert_before, replace_value
+
+DOMAIN = "headway"
+OPERATOR = f"{DOMAIN}::SharedCrossAttention"
+
+
+@dataclass
+class _CrossAttention:
+    node: onnx_ir.Node
+
+    def attribute(self, name: str) -> onnx_ir.Attr:
+        return self.node.attributes[name]
+
+
+class CrossAttention(Fusion[_CrossAttention]):
+    """The operator that stands for shared cross-attention while tracing → products, one additive mask, softmax.
+
+    Decoder rows of one input become further queries of that input, so that its keys and values are read once.
+    """
+
+    name = "cross-attention on shared rows"
+    root = "SharedCrossAttention"
+
+    def pattern(self, node: onnx_ir.Node) -> _CrossAttention | None:
+        """The operator."""
+        return _CrossAttention(node) if node.domain == DOMAIN else None
+
+    def rewrite(self, match: _CrossAttention) -> None:
+        """Write it out."""
+        query, key, value, mask = match.node.inputs
+        heads, key_dim, value_dim = (match.attribute(name).as_int() for name in ("heads", "key_dim", "value_dim"))
+        build = _Builder(match.node)
+        encoder_batch = build("Shape", [key], {"start": 0, "end": 1})
+        seq = build("Shape", [query], {"start": 2, "end": 3})
+        # (encoder_batch, rows_per_input, heads, seq, head_dim) → (encoder_batch, heads, rows_per_input * seq, head_dim)
+        split = build.reshape(query, [encoder_batch, -1, heads, seq, key_dim])
+        grouped = build.reshape(build("Transpose", [split], {"perm": [0, 2, 1, 3, 4]}), [0, 0, -1, key_dim])
+        scale = match.attribute("scale").as_float()
+        scores = build("FusedMatMul", [grouped, key], {"transB": 1, "alpha": scale}, CONTRIB)
+        weights = build("Softmax", [build("Add", [scores, mask])], {"axis": -1})
+        attended = build("MatMul", [weights, value])
+        # (encoder_batch, heads, rows_per_input, seq, head_dim) → (batch, seq, heads, head_dim)
+        apart = build.reshape(attended, [0, 0, -1, seq, value_dim])
+        ordered = build("Transpose", [apart], {"perm": [0, 2, 3, 1, 4]})
+        output = build.reshape(ordered, [-1, seq, heads, value_dim])
+        replace_value(match.node.outputs[0], output)
+
+
+class _Builder:
+    """Writes nodes before another one."""
+
+    def __init__(self, anchor: onnx_ir.Node) -> None:
+        self.anchor = anchor
+
+    def __call__(
+        self,
+        op_type: str,
+        inputs: list[onnx_ir.Value | None],
+        attributes: dict[str, int | float | list[int]] | None = None,
+        domain: str = "",
+    ) -> onnx_ir.Value:
+        node = onnx_ir.node(op_type, inputs, attributes or {}, domain=domain)
+        insert_before(self.anchor, [node])
+        return node.outputs[0]
+
+    def reshape(self, value: onnx_ir.Value, shape: list[int | onnx_ir.Value]) -> onnx_ir.Value:
+        """Reshape to sizes of which some are computed."""
+        return self("Reshape", [value, self._sizes(shape)])
+
+    def _sizes(self, shape: list[int | onnx_ir.Value]) -> onnx_ir.Value:
+        parts = [part if isinstance(part, onnx_ir.Value) else self._constant([part]) for part in shape]
+        fixed = [part for part in shape if isinstance(part, int)]
+        return self._constant(fixed) if len(fixed) == len(shape) else self("Concat", list(parts), {"axis": 0})
+
+    def _constant(self, numbers: list[int]) -> onnx_ir.Value:
+        return self("Constant", [], {"value_ints": numbers})
