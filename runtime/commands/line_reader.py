@@ -15,6 +15,8 @@ PATIENCE_S = 0.05
 """How long a burst waits for its next line."""
 
 _BLOCK_BYTES = 1 << 16
+# A signal that arrives just before a blocking read would be seen only after it; so no wait is longer than this.
+_LONGEST_WAIT_S = 0.5
 
 
 @dataclass(frozen=True)
@@ -62,10 +64,18 @@ class LineReader:
             timeout_s: longest wait for each block of bytes; None waits for as long as it takes.
         """
         while not self._ready and not self._has_ended:
-            if timeout_s is not None and not select.select([self._descriptor], [], [], timeout_s)[0]:
+            if not self._wait(timeout_s):
                 return None
             self._take(os.read(self._descriptor, _BLOCK_BYTES))
         return self._ready.popleft() if self._ready else None
+
+    def _wait(self, timeout_s: float | None) -> bool:
+        """Wait until there is something to read; whether there is."""
+        if timeout_s is not None:
+            return bool(select.select([self._descriptor], [], [], timeout_s)[0])
+        while not select.select([self._descriptor], [], [], _LONGEST_WAIT_S)[0]:
+            pass
+        return True
 
     def bursts(self) -> Iterator[Iterator[Line]]:
         """Yield the lines in bursts, each of which ends when no line comes for a moment; use one up, then the next."""
