@@ -2,6 +2,8 @@
 # Set PYTHON to choose the interpreter the environments are made from (3.11 or later).
 
 PYTHON ?= python3
+# A file's tests stay in one process, so that what its fixtures export is exported once.
+PYTEST_ARGUMENTS ?= -n 2 --dist loadfile --durations 15
 
 DEV := .venv
 DEV_PYTHON := $(DEV)/bin/python
@@ -18,7 +20,7 @@ demo: $(DEV)/.installed $(CPU)/.installed  ## Export real models and run them wi
 	$(DEV_PYTHON) -m headway.benchmarks.demo --runtime-python $(CPU)/bin/python
 
 test: lint types  ## Run the whole suite: ruff, mypy, pytest, the built wheel in a clean environment
-	$(DEV_PYTHON) -m pytest
+	$(DEV_PYTHON) -m pytest $(PYTEST_ARGUMENTS)
 
 lint: $(DEV)/.installed  ## Check style with ruff
 	$(DEV_PYTHON) -m ruff check .
