@@ -9,6 +9,7 @@ from .base import Fusion, FusionOutcome, apply_fusions
 from .bfloat16 import BFloat16Arithmetic
 from .linear import TransposedWeight
 from .packed_projections import PackedAttentionInput, PackedProjections
+from .partial_rotary import PartialRotary
 from .rearranged_weight import RearrangedWeight
 from .reshape import ConstantReshape, FullSlice, Identity, InverseTransposes, SameShapeReshape, SameTypeCast
 from .rotary_attention import RotaryInAttention
@@ -29,7 +30,7 @@ def fuse_decoder(graph: onnx_ir.Model) -> tuple[FusionOutcome, ...]:
     fold_constants(
         graph, onnx_shape_inference=False, input_size_limit=_FOLDED_ELEMENTS, output_size_limit=_FOLDED_ELEMENTS
     )
-    for fusions in (_tidying(), [RotaryInAttention()], _tidying(), _FINAL):
+    for fusions in (_tidying(), [PartialRotary(), RotaryInAttention()], _tidying(), _FINAL):
         outcomes += apply_fusions(graph, fusions)
     return tuple(outcome for outcome in outcomes if outcome.applied or outcome.refused)
 

@@ -62,6 +62,7 @@ class _Feeds:
     logits_to_keep: NDArray[np.int64]  # (rows, logits)
     position_ids: NDArray[np.int64]  # (rows, tokens)
     logits: NDArray[Any]  # (rows, logits, vocab)
+    rows: NDArray[np.intp]  # (rows,) 0, 1, 2 …
     binding: Any = None
 
 
@@ -115,7 +116,7 @@ class Decoder:
         feeds.seqlens_k[:] = lengths
         feeds.total_sequence_length[...] = longest
         self._call(feeds)
-        cache.token_ids[np.arange(len(lengths)), lengths] = tokens
+        cache.token_ids[feeds.rows, lengths] = tokens
         lengths += 1
         return _as_scores(feeds.logits[:, 0])
 
@@ -219,6 +220,7 @@ class Decoder:
             logits_to_keep=np.zeros((rows, num_logits), np.int64),
             position_ids=np.zeros((rows, tokens), np.int64),
             logits=np.zeros((rows, num_logits, self.vocab_size), self._logits_dtype),
+            rows=np.arange(rows),
         )
 
     def _bind(self, feeds: _Feeds, cache: SharedBufferCache) -> None:
