@@ -9,7 +9,6 @@ import torch
 from .attention import additive_attention
 from .fusions.cross_attention import OPERATOR
 from .seq2seq_cache import TracedCache
-from .trace import NotApplicableError
 
 
 class CrossSharingAttention:
@@ -40,11 +39,10 @@ class CrossSharingAttention:
         self.num_calls += 1
         if not any(key is cross_key for cross_key in self.cross_keys):
             return additive_attention(module, query, key, value, attention_mask, **kwargs)
-        scaling = kwargs.get("scaling")
-        if query.shape[1] != key.shape[1] or kwargs.get("softcap") is not None or attention_mask is None:
-            raise NotApplicableError("its cross-attention groups or caps heads, or takes no mask")
         # T5's layers hand on a bias of zeros here: no cross-attention has positions.
-        return shared_cross_attention(query, key, value, attention_mask, scaling), None
+        return shared_cross_attention(
+            query, key, value, attention_mask, kwargs.get("scaling"), kwargs.get("softcap")
+        ), None
 
 
 def no_attention(
@@ -55,34 +53,40 @@ def no_attention(
     return query.new_zeros(batch, seq, heads, value.shape[-1]), None
 
 
-def no_mask(**kwargs: Any) -> None:
-    """No mask, for :func:`no_attention`."""
-
-
 def shared_cross_attention(
-    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, mask: torch.Tensor, scaling: float | None
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    mask: torch.Tensor | None,
+    scaling: float | None,
+    softcap: float | None,
 ) -> torch.Tensor:
     """Write the operator that stands for cross-attention on shared rows.
 
     Args:
         query: (batch, heads, seq, head_dim) float, where batch is a multiple of encoder_batch.
-        key: (encoder_batch, heads, encoder_seq, head_dim) float; ``value`` alike.
-        mask: (encoder_batch, 1, 1, encoder_seq) float, added to the scores.
+        key: (encoder_batch, kv_heads, encoder_seq, head_dim) float; ``value`` alike.
+        mask: (encoder_batch, 1, 1, encoder_seq) float, added to the scores; None for no mask.
         scaling: factor of the scores; default 1 / sqrt(head_dim).
+        softcap: scores become ``softcap * tanh(scores / softcap)``; None for no cap.
 
     Returns:
         (batch, seq, heads, head_dim) float.
     """
     batch, heads, seq, head_dim = query.shape
+    attributes: dict[str, int | float] = {
+        "scale": float(head_dim**-0.5 if scaling is None else scaling),
+        "heads": heads,
+        "kv_heads": key.shape[1],
+        "key_dim": head_dim,
+        "value_dim": value.shape[-1],
+    }
+    if softcap is not None:
+        attributes["softcap"] = float(softcap)
     return torch.onnx.ops.symbolic(
         OPERATOR,
-        (query, key, value, mask),
-        {
-            "scale": float(head_dim**-0.5 if scaling is None else scaling),
-            "heads": heads,
-            "key_dim": head_dim,
-            "value_dim": value.shape[-1],
-        },
+        (query, key, value) if mask is None else (query, key, value, mask),
+        attributes,
         dtype=query.dtype,
         shape=(batch, seq, heads, value.shape[-1]),
         version=1,

@@ -15,7 +15,7 @@ from .attention import INTERFACE_NAME, CallCounter, additive_mask, attention_imp
 from .conversion import convert_program
 from .decoder_attention import attend_through
 from .decoder_norms import norms_as_operators
-from .seq2seq_attention import CrossSharingAttention, no_attention, no_mask
+from .seq2seq_attention import CrossSharingAttention, no_attention
 from .seq2seq_cache import TracedCache, pairs
 from .seq2seq_graph import finish_decoder, finish_encoder
 from .seq2seq_spec import Seq2SeqSpec, run_decoder, run_encoder
@@ -43,7 +43,7 @@ class EncoderGraph(torch.nn.Module):
         cache = TracedCache({}, {})
         # One token through the decoder computes them; all else it computes is dead code, and dropped.
         first_token = torch.zeros(encoded.shape[0], 1, dtype=torch.long)
-        with attend_through(self.model, no_attention, no_mask):
+        with attend_through(self.model, no_attention, additive_mask):
             run_decoder(self.model, first_token, encoded, named.get("attention_mask"), cache)
         states = (cache.encoder_present[layer] for layer in self.spec.encoder_states)
         return (encoded, *(tensor for pair in states for tensor in pair))

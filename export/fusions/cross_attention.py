@@ -12,12 +12,18 @@ DOMAIN = "headway"
 OPERATOR = f"{DOMAIN}::SharedCrossAttention"
 
 
+_SIZES = ("heads", "kv_heads", "key_dim", "value_dim")
+
+
 @dataclass
 class _CrossAttention:
     node: onnx_ir.Node
 
-    def attribute(self, name: str) -> onnx_ir.Attr:
-        return self.node.attributes[name]
+    def integer(self, name: str) -> int:
+        return int(self.node.attributes[name].as_int())
+
+    def real(self, name: str) -> float:
+        return float(self.node.attributes[name].as_float())
 
 
 class CrossAttention(Fusion[_CrossAttention]):
@@ -35,20 +41,24 @@ class CrossAttention(Fusion[_CrossAttention]):
 
     def rewrite(self, match: _CrossAttention) -> None:
         """Write it out."""
-        query, key, value, mask = match.node.inputs
-        heads, key_dim, value_dim = (match.attribute(name).as_int() for name in ("heads", "key_dim", "value_dim"))
+        query, key, value, *mask = match.node.inputs
+        heads, kv_heads, key_dim, value_dim = (match.integer(name) for name in _SIZES)
         build = _Builder(match.node)
         encoder_batch = build("Shape", [key], {"start": 0, "end": 1})
         seq = build("Shape", [query], {"start": 2, "end": 3})
-        # (encoder_batch, rows_per_input, heads, seq, head_dim) → (encoder_batch, heads, rows_per_input * seq, head_dim)
+        # (encoder_batch, rows_per_input, heads, seq, head_dim) → (encoder_batch, kv_heads, queries, head_dim)
         split = build.reshape(query, [encoder_batch, -1, heads, seq, key_dim])
-        grouped = build.reshape(build("Transpose", [split], {"perm": [0, 2, 1, 3, 4]}), [0, 0, -1, key_dim])
-        scale = match.attribute("scale").as_float()
-        scores = build("FusedMatMul", [grouped, key], {"transB": 1, "alpha": scale}, CONTRIB)
-        weights = build("Softmax", [build("Add", [scores, mask])], {"axis": -1})
+        by_head = build("Transpose", [split], {"perm": [0, 2, 1, 3, 4]})
+        grouped = build.reshape(by_head, [0, kv_heads, -1, key_dim])
+        scores = build("FusedMatMul", [grouped, key], {"transB": 1, "alpha": match.real("scale")}, CONTRIB)
+        if "softcap" in match.node.attributes:
+            scores = build.capped(scores, match.real("softcap"))
+        if mask:
+            scores = build("Add", [scores, mask[0]])
+        weights = build("Softmax", [scores], {"axis": -1})
         attended = build("MatMul", [weights, value])
         # (encoder_batch, heads, rows_per_input, seq, head_dim) → (batch, seq, heads, head_dim)
-        apart = build.reshape(attended, [0, 0, -1, seq, value_dim])
+        apart = build.reshape(attended, [0, heads, -1, seq, value_dim])
         ordered = build("Transpose", [apart], {"perm": [0, 2, 3, 1, 4]})
         output = build.reshape(ordered, [-1, seq, heads, value_dim])
         replace_value(match.node.outputs[0], output)
@@ -70,6 +80,11 @@ class _Builder:
         node = onnx_ir.node(op_type, inputs, attributes or {}, domain=domain)
         insert_before(self.anchor, [node])
         return node.outputs[0]
+
+    def capped(self, scores: onnx_ir.Value, softcap: float) -> onnx_ir.Value:
+        """``softcap * tanh(scores / softcap)``."""
+        cap = self("Constant", [], {"value_float": softcap})
+        return self("Mul", [self("Tanh", [self("Div", [scores, cap])]), cap])
 
     def reshape(self, value: onnx_ir.Value, shape: list[int | onnx_ir.Value]) -> onnx_ir.Value:
         """Reshape to sizes of which some are computed."""
