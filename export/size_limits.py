@@ -54,7 +54,7 @@ def _largest_sizes(program: torch.export.ExportedProgram, job: TraceJob) -> Iter
             if not axis or not isinstance(size, torch.SymInt):
                 continue
             bounds = ranges.get(size.node.expr)
-            largest = getattr(bounds, "upper", None)
+            largest: Any = getattr(bounds, "upper", None)
             # Infinity is no sympy Integer.
             if getattr(largest, "is_Integer", False) and int(largest) < _UNLIMITED:
                 yield name, axis, int(largest)
