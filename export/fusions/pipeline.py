@@ -30,12 +30,13 @@ def fuse_decoder(graph: onnx_ir.Model) -> tuple[FusionOutcome, ...]:
     fold_constants(
         graph, onnx_shape_inference=False, input_size_limit=_FOLDED_ELEMENTS, output_size_limit=_FOLDED_ELEMENTS
     )
-    for fusions in (_tidying(), [PartialRotary(), RotaryInAttention()], _tidying(), _FINAL):
+    rotary: list[Fusion] = [PartialRotary(), RotaryInAttention()]
+    for fusions in (_tidying(), rotary, _tidying(), _FINAL):
         outcomes += apply_fusions(graph, fusions)
     return tuple(outcome for outcome in outcomes if outcome.applied or outcome.refused)
 
 
-_FINAL = (SkipRMSNorm(), PackedProjections(), PackedAttentionInput(), BFloat16Arithmetic())
+_FINAL: tuple[Fusion, ...] = (SkipRMSNorm(), PackedProjections(), PackedAttentionInput(), BFloat16Arithmetic())
 
 
 def _tidying() -> list[Fusion]:
