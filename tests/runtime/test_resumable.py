@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from headway.runtime import resumable
+from headway.runtime.commands import resumable
 from headway.runtime.commands.resumable import ResumableOutput
 from headway.runtime.errors import CorruptArtifactError, InputError, OptionError
 

@@ -40,7 +40,7 @@ WORDS = {"is_split_into_words": True}
         (b"bytes", None, {}, InputTypeError, r"got b'bytes' \(bytes\)"),
         ({"a": 1}, None, {}, InputTypeError, r"\(dict\)"),
         (np.array(["a"]), None, {}, InputTypeError, r"\(ndarray\)"),
-        (iter(["a", "b"]), None, {}, InputTypeError, r"\(list_iterator\)"),
+        pytest.param(iter(["a", "b"]), None, {}, InputTypeError, r"\(list_iterator\)", id="iterator"),
         ([], None, {}, InputError, "empty list of texts"),
         ((), [], {}, InputError, "empty list of texts"),
         (["a", None], None, {}, InputTypeError, r"text 1 is None \(NoneType\)"),
