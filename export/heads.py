@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import onnx_ir
@@ -54,15 +54,23 @@ def export_head(checkpoint: Checkpoint, folder: Path, tolerance: float, stages: 
     attempts = traces(job, refused)
     while True:
         with stages.stage("trace"):
-            path, graph = next(attempts, (None, None))
+            path, graph, longest = next(attempts, (None, None, None))
         if path is None or graph is None:
             raise _failure(checkpoint, refused, mismatch)
+        if longest is not None:
+            plan = _shortened(checkpoint, plan, longest)
         try:
             return _write(checkpoint, folder, plan, graph, path, refused, tolerance, stages)
         except (ArtifactError, ExportError) as error:
             # ONNX Runtime cannot load the graph, it fixed an axis, or its numbers are wrong: another path may do.
             mismatch = mismatch or isinstance(error, VerificationError)
             refused[path] = reason(error)
+
+
+def _shortened(checkpoint: Checkpoint, plan: HeadPlan, longest: int) -> HeadPlan:
+    """The plan for a graph that takes shorter texts than the model; the artifact says so, and the runtime checks."""
+    checkpoint.warnings.append(f"No path traced this model for every length: the graph takes {longest} tokens at most.")
+    return replace(plan, builder=replace(plan.builder, max_length=longest))
 
 
 def plan_head(checkpoint: Checkpoint) -> HeadPlan:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -31,8 +32,25 @@ def recorded_programs() -> Iterator[list[torch.export.ExportedProgram]]:
         torch.export.export = original
 
 
-def size_limit(programs: Sequence[torch.export.ExportedProgram], job: TraceJob) -> str | None:
-    """Why the last program does not hold for every size that the graph must take; None where it does.
+@dataclass(frozen=True)
+class SizeLimit:
+    """A size that traced code does not go beyond."""
+
+    input_name: str
+    axis: str
+    largest: int
+
+    @property
+    def is_length(self) -> bool:
+        """Whether it limits how long a text may be, which an artifact can say and the runtime can check."""
+        return "sequence" in self.axis
+
+    def __str__(self) -> str:
+        return f"the traced code holds for at most {self.largest} on {self.axis} of {self.input_name}"
+
+
+def size_limit(programs: Sequence[torch.export.ExportedProgram], job: TraceJob) -> SizeLimit | None:
+    """The size that the last program does not hold beyond and the graph must; None where there is none.
 
     Short lengths are left to verification: models cannot run them in PyTorch either, more often than not.
     """
@@ -41,7 +59,7 @@ def size_limit(programs: Sequence[torch.export.ExportedProgram], job: TraceJob) 
     for name, axis, largest in _largest_sizes(programs[-1], job):
         needed = job.max_length if "sequence" in axis else None
         if largest < (needed or _UNLIMITED):
-            return f"the traced code holds for at most {largest} on {axis} of {name}"
+            return SizeLimit(name, axis, largest)
     return None
 
 

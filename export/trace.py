@@ -26,12 +26,15 @@ class NotApplicableError(Exception):
     """A tracing path does not fit the model; the message says why."""
 
 
-def traces(job: TraceJob, refused: dict[str, str]) -> Iterator[tuple[str, onnx_ir.Model]]:
-    """Yield (path, graph) for every path that gives a graph, one at a time, best first.
+def traces(job: TraceJob, refused: dict[str, str]) -> Iterator[tuple[str, onnx_ir.Model, int | None]]:
+    """Yield (path, graph, longest text) for every path that gives a graph, one at a time, best first.
+
+    The longest text is None where the graph takes whatever the model takes. Graphs for shorter texts come last.
 
     Args:
         refused: path → why it gave none; filled on the way. The caller adds why a graph it got was no good.
     """
+    limited: list[tuple[str, onnx_ir.Model, int]] = []
     for path in PATHS:
         if path.name in refused:
             continue
@@ -48,9 +51,12 @@ def traces(job: TraceJob, refused: dict[str, str]) -> Iterator[tuple[str, onnx_i
             name = path.without_interface
         limit = size_limit(programs, job)
         if limit is None:
-            yield name, traced.graph
-        else:
-            refused[name] = limit
+            yield name, traced.graph, None
+            continue
+        refused[name] = str(limit)
+        if limit.is_length:
+            limited.append((name, traced.graph, limit.largest))
+    yield from sorted(limited, key=lambda found: -found[2])
 
 
 @contextlib.contextmanager

@@ -10,11 +10,16 @@ os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
+import hypothesis
 import pytest
 from filelock import FileLock
 
 from headway.benchmarks.real_models import fetch
 from headway.runtime.errors import HeadwayError
+
+# The same examples on every run: what fails in CI fails on the desk too.
+hypothesis.settings.register_profile("repeatable", derandomize=True)
+hypothesis.settings.load_profile("repeatable")
 
 
 def real_model(name: str) -> Path:
@@ -69,6 +74,12 @@ def smollm2_artifact(smollm2_checkpoint: Path, tmp_path_factory: pytest.TempPath
 def t5_title_checkpoint() -> Path:
     """A flan-t5-small that writes titles (T5ForConditionalGeneration with an untied lm_head)."""
     return real_model("t5-title")
+
+
+@pytest.fixture(scope="session")
+def t5_title_artifact(t5_title_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The title model exported in float32."""
+    return exported_once(t5_title_checkpoint, "t5-title", tmp_path_factory)
 
 
 @pytest.fixture(scope="session")

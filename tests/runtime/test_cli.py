@@ -168,6 +168,8 @@ def test_signals(classifier: Path, tmp_path: Path, number: signal.Signals, statu
         stdin=reading,
         stderr=subprocess.PIPE,
         text=True,
+        # A suite that runs in the background has SIGINT ignored, and so would its children.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     os.close(reading)
     try:

@@ -70,7 +70,14 @@ def test_control_c_stops_the_answer_and_not_the_program(smollm2_artifact):
 
 def _start_chat(artifact):
     terminal, theirs = pty.openpty()
-    process = subprocess.Popen([HEADWAY, "chat", str(artifact)], stdin=theirs, stdout=theirs, stderr=theirs)
+    process = subprocess.Popen(
+        [HEADWAY, "chat", str(artifact)],
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        # A suite that runs in the background has SIGINT ignored, and so would its children.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
     os.close(theirs)
     return process, terminal
 

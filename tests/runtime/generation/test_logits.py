@@ -131,7 +131,7 @@ def test_options_together_in_transformers_order(tiny_llama, options, seed, num_b
     ids, scores = prompts_and_scores(seed, 5, 4, 3)
     options |= {"num_beams": num_beams, "do_sample": do_sample}
     forced = options.get("forced_bos_token_id"), options.get("forced_eos_token_id")
-    if {*np.ravel([token for token in forced if token is not None] or [-1]).tolist()} & {
+    if {*np.concatenate([np.ravel(token) for token in forced if token is not None] or [[-1]]).tolist()} & {
         *options.get("suppress_tokens", ())
     }:
         return
