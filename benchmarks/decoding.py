@@ -26,7 +26,7 @@ from .sentences import real_sentences
 
 PROMPT_TOKENS = 128
 NEW_TOKENS = 64
-NUM_ROUNDS = 9
+NUM_ROUNDS = 5
 
 # Engine → (environment, or None for this one; module of its worker).
 ENGINES: Mapping[str, tuple[str | None, str]] = {

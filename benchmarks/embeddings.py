@@ -24,7 +24,7 @@ from .real_models import fetch
 from .sentences import real_sentences
 
 NUM_SENTENCES = 2000
-NUM_ROUNDS = 7
+NUM_ROUNDS = 3
 NUM_SHORT_ROUNDS = 5
 NUM_SHORT_CALLS = 60
 SHORT_TEXT = "A man is eating food."
