@@ -75,6 +75,15 @@ def spread_weights(model: torch.nn.Module, seed: int = 0) -> None:
             module.weight.normal_(1.0, 0.1, generator=generator)
             if module.bias is not None:
                 module.bias.normal_(0.0, 0.1, generator=generator)
+        else:
+            _vary_constants(module, generator)
+
+
+def _vary_constants(module: torch.nn.Module, generator: torch.Generator) -> None:
+    """Add noise to a module's own parameters that are all the same: equal gates would be chosen among at random."""
+    for parameter in module.parameters(recurse=False):
+        if parameter.is_floating_point() and parameter.numel() > 1 and (parameter == parameter.flatten()[0]).all():
+            parameter.add_(torch.empty_like(parameter).normal_(0.0, 0.3, generator=generator))
 
 
 def _shrunk(config: PretrainedConfig, model_type: str) -> dict[str, Any]:

@@ -75,7 +75,9 @@ def export(
     """
     require_dtypes(dtype)
     stages = Stages(progress)
-    with staged_folder(Path(output), overwrite=overwrite) as folder:
+    is_folder = not isinstance(source, transformers.PreTrainedModel) and Path(source).is_dir()
+    checkpoint_folder = Path(source) if is_folder else None
+    with staged_folder(Path(output), overwrite=overwrite, source=checkpoint_folder) as folder:
         with stages.stage("load"):
             checkpoint = load_checkpoint(source, task, tokenizer=tokenizer, **load_options)
         manifest = FAMILIES[checkpoint.task.family](checkpoint, folder, tolerance, stages)

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import copy
-import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,9 +14,10 @@ import transformers
 
 from headway.runtime.errors import CheckpointError, MissingWeightsError
 
-from .tasks import Task, infer_task, resolve_task, task_of_architecture
+from .checkpoint_errors import reading, require_place
+from .tasks import Task, class_of_task, infer_task, resolve_task, task_of_architecture
 
-logger = logging.getLogger("headway")
+_NAMES_SHOWN = 8
 
 
 @dataclass
@@ -58,25 +58,30 @@ def load_checkpoint(
     """
     if isinstance(source, transformers.PreTrainedModel):
         return _from_memory(source, task, tokenizer)
+    require_place(source)
     hub = {"revision": revision, "cache_dir": cache_dir, "token": token, "trust_remote_code": trust_remote_code}
     if subfolder:
         hub["subfolder"] = subfolder
-    with reading(source):
-        config = transformers.AutoConfig.from_pretrained(source, **hub)
-    head = resolve_task(task) if task else infer_task(config)
-    with reading(source, allow_pickle=allow_pickle):
-        model, info = getattr(transformers, head.auto_class).from_pretrained(
-            source,
-            config=config,
-            dtype=torch.float32,
-            use_safetensors=None if allow_pickle else True,
-            output_loading_info=True,
-            **hub,
-        )
-    checkpoint = Checkpoint(model, head, tokenizer, _describe_source(source, config), folder=_local_folder(source))
-    _check_missing_weights(checkpoint, sorted(info["missing_keys"]), allow_random_weights)
-    if tokenizer is None:
-        _load_tokenizer(checkpoint, source, hub)
+    with _quiet_transformers():
+        with reading(source):
+            config = transformers.AutoConfig.from_pretrained(source, **hub)
+        head = resolve_task(task) if task else infer_task(config)
+        with reading(source, allow_pickle=allow_pickle):
+            model, info = class_of_task(head, config).from_pretrained(
+                source,
+                config=config,
+                dtype=torch.float32,
+                use_safetensors=None if allow_pickle else True,
+                ignore_mismatched_sizes=True,
+                output_loading_info=True,
+                **hub,
+            )
+        checkpoint = Checkpoint(model.eval(), head, tokenizer, _describe_source(source, config), _local_folder(source))
+        _check_weights(checkpoint, info, allow_random_weights)
+        if tokenizer is None:
+            _load_tokenizer(checkpoint, source, hub)
+    _warn_of_other_head(checkpoint, config)
+    _complete_pad_token(checkpoint)
     return checkpoint
 
 
@@ -84,42 +89,51 @@ def _from_memory(model: transformers.PreTrainedModel, task: str | None, tokenize
     head = resolve_task(task) if task else task_of_architecture(type(model).__name__) or infer_task(model.config)
     # A copy: the caller's model keeps its precision, mode, device and attention implementation.
     model = copy.deepcopy(model).to(device="cpu", dtype=torch.float32).eval()
-    checkpoint = Checkpoint(model, head, tokenizer, {"checkpoint": model.config.name_or_path or "memory"})
+    checkpoint = Checkpoint(model, head, tokenizer, {"checkpoint": _last_part(model.config.name_or_path) or "memory"})
     if tokenizer is None:
         checkpoint.warnings.append("No tokenizer was given with the model: the artifact takes arrays, not text.")
+    _complete_pad_token(checkpoint)
     return checkpoint
 
 
-@contextmanager
-def reading(source: Any, *, allow_pickle: bool = True) -> Iterator[None]:
-    """Turn what transformers raises on an unreadable checkpoint into CheckpointError."""
-    try:
-        yield
-    except (OSError, ValueError, KeyError, RuntimeError, ImportError) as error:
-        first = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        advice = ""
-        if not allow_pickle and "safetensors" in first:
-            advice = " Pickled weights can run code; pass --allow-pickle if you trust where they come from."
-        raise CheckpointError(f"{source} cannot be loaded: {first}{advice}") from error
-    except Exception as error:
-        # safetensors' own error class is not importable everywhere; a truncated file ends here.
-        raise CheckpointError(f"{source} cannot be loaded ({type(error).__name__}): {error}") from error
-
-
-def _check_missing_weights(checkpoint: Checkpoint, missing: list[str], allow_random_weights: bool) -> None:
-    pooler = [name for name in missing if ".pooler." in f".{name}"]
-    needed = [name for name in missing if name not in pooler or checkpoint.task.name != "feature-extraction"]
+def _check_weights(checkpoint: Checkpoint, info: Mapping[str, Any], allow_random_weights: bool) -> None:
+    name = checkpoint.source["checkpoint"]
+    mismatched = sorted(entry[0] if isinstance(entry, tuple) else str(entry) for entry in info["mismatched_keys"])
+    if mismatched:
+        raise CheckpointError(
+            f"{name} has weights of other shapes than {type(checkpoint.model).__name__} with its config.json takes: "
+            f"{_listed(mismatched)}. Is the config of another model, or the task another one?"
+        )
+    missing = sorted(info["missing_keys"])
+    pooler = [weight for weight in missing if ".pooler." in f".{weight}"]
+    needed = [weight for weight in missing if weight not in pooler or checkpoint.task.name != "feature-extraction"]
     if needed and not allow_random_weights:
         raise MissingWeightsError(
-            f"{checkpoint.source['checkpoint']} has no weights for {', '.join(needed)}, which "
-            f"{checkpoint.task.auto_class} needs: they would be random. Pick the task the checkpoint was trained for, "
-            "or pass --allow-random-weights."
+            f"{name} has no weights for {_listed(needed)}, which {type(checkpoint.model).__name__} needs: they would "
+            "be random. Pick the task the checkpoint was trained for, or pass --allow-random-weights."
         )
     if needed:
-        checkpoint.warnings.append(f"Random weights, as asked: {', '.join(needed)}.")
+        checkpoint.warnings.append(f"Random weights, as asked: {_listed(needed)}.")
     if pooler and not needed:
         checkpoint.missing_pooler = True
         checkpoint.warnings.append("The checkpoint has no pooler weights: pooler_output is left out.")
+
+
+def _warn_of_other_head(checkpoint: Checkpoint, config: Any) -> None:
+    """Two heads may name their weights alike, so that one loads what the other was trained for."""
+    loaded = type(checkpoint.model).__name__
+    saved = list(getattr(config, "architectures", None) or ())
+    tasks = [task_of_architecture(architecture) for architecture in saved]
+    if saved and loaded not in saved and checkpoint.task not in tasks and checkpoint.task.name != "feature-extraction":
+        checkpoint.warnings.append(f"The checkpoint was saved as {', '.join(saved)} and is exported as {loaded}.")
+
+
+def _complete_pad_token(checkpoint: Checkpoint) -> None:
+    """Give the model its tokenizer's padding id: heads of decoders find the last token by it."""
+    config = checkpoint.model.config.get_text_config()
+    pad_token_id = getattr(checkpoint.tokenizer, "pad_token_id", None)
+    if getattr(config, "pad_token_id", None) is None and pad_token_id is not None:
+        config.pad_token_id = pad_token_id
 
 
 def _load_tokenizer(checkpoint: Checkpoint, source: Any, hub: dict[str, Any]) -> None:
@@ -131,14 +145,38 @@ def _load_tokenizer(checkpoint: Checkpoint, source: Any, hub: dict[str, Any]) ->
         checkpoint.warnings.append(f"No tokenizer: the artifact takes arrays, not text ({first})")
 
 
+@contextmanager
+def _quiet_transformers() -> Iterator[None]:
+    """Keep transformers' progress bars and loading reports off the terminal: what matters is raised or kept."""
+    log = transformers.utils.logging
+    verbosity, bars = log.get_verbosity(), log.is_progress_bar_enabled()
+    log.set_verbosity_error()
+    log.disable_progress_bar()
+    try:
+        yield
+    finally:
+        log.set_verbosity(verbosity)
+        if bars:
+            log.enable_progress_bar()
+
+
 def _describe_source(source: Any, config: Any) -> dict[str, Any]:
-    folder = _local_folder(source)
     # A local path says something about the user's disk, not about the model: its last part is enough.
+    folder = _local_folder(source)
     name = folder.resolve().name if folder else str(source)
     revision = getattr(config, "_commit_hash", None)
     return {"checkpoint": name, "revision": revision} if revision else {"checkpoint": name}
 
 
 def _local_folder(source: Any) -> Path | None:
-    folder = Path(source)
+    folder = Path(source).expanduser()
     return folder if folder.is_dir() else None
+
+
+def _last_part(name_or_path: str) -> str:
+    return Path(name_or_path).name if Path(name_or_path).is_absolute() else name_or_path
+
+
+def _listed(names: list[str]) -> str:
+    more = f" and {len(names) - _NAMES_SHOWN} more" if len(names) > _NAMES_SHOWN else ""
+    return ", ".join(names[:_NAMES_SHOWN]) + more

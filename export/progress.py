@@ -27,7 +27,8 @@ class Stages:
         try:
             yield
         finally:
-            self.seconds[name] = time.perf_counter() - start
+            # A stage that runs once more, on another path, adds to its time.
+            self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - start
             self._write(f"\r\033[K{name} {self.seconds[name]:.1f} s\n")
 
     def _write(self, text: str) -> None:

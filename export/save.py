@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from headway.runtime.errors import ExportError, OutputExistsError
+from headway.runtime.errors import ExportError, HeadwayError, OutputExistsError
 
 # Files of a checkpoint that go along as they are: pooling and prompts of sentence-transformers, preprocessing.
 COMPANION_PATTERNS = (
@@ -28,28 +28,71 @@ COMPANION_PATTERNS = (
 
 
 @contextmanager
-def staged_folder(target: Path, *, overwrite: bool) -> Iterator[Path]:
+def staged_folder(target: Path, *, overwrite: bool, source: Path | None = None) -> Iterator[Path]:
     """A folder beside ``target`` to write into; it takes the target's place when the block ends without an error.
 
+    Args:
+        target: an empty folder counts as none.
+        overwrite: replace what is there.
+        source: the checkpoint's folder, which must survive.
+
     Raises:
-        OutputExistsError: the target exists and ``overwrite`` is False.
+        OutputExistsError: the target exists and ``overwrite`` is False, or replacing it would delete something else.
         ExportError: the disk is full, or the place cannot be written.
     """
-    if target.exists() and not overwrite:
-        raise OutputExistsError(f"{target} exists. Pass --overwrite to replace it, or choose another folder.")
-    if target.exists() and not target.is_dir():
-        raise OutputExistsError(f"{target} is a file, not a folder. Choose another place.")
+    target = target.expanduser().resolve()
+    _require_replaceable(target, overwrite, source.resolve() if source else None)
+    missing_parents = [parent for parent in target.parents if not parent.exists()]
     staging: Path | None = None
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         staging = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
         yield staging
         _move_into_place(staging, target)
+    except HeadwayError:
+        raise
     except OSError as error:
         raise _disk_error(error, target) from error
+    except Exception as error:
+        # The Rust library that writes tokenizer.json raises no OSError.
+        if f"os error {errno.ENOSPC}" in str(error):
+            raise _disk_error(OSError(errno.ENOSPC, str(error)), target) from error
+        raise
     finally:
         if staging is not None:
             shutil.rmtree(staging, ignore_errors=True)
+        if not target.exists():
+            _remove_empty(missing_parents)
+
+
+def _require_replaceable(target: Path, overwrite: bool, source: Path | None) -> None:
+    if target.exists() and not target.is_dir():
+        raise OutputExistsError(f"{target} is a file, not a folder. Choose another place.")
+    if source is not None and source.is_relative_to(target):
+        raise OutputExistsError(f"{target} holds the checkpoint itself. Choose another folder for the artifact.")
+    if not target.exists() or not any(target.iterdir()):
+        return
+    if not overwrite:
+        raise OutputExistsError(f"{target} exists. Pass --overwrite to replace it, or choose another folder.")
+    precious = [place for place in (Path.cwd(), Path.home()) if place.resolve().is_relative_to(target)]
+    weights = [path for pattern in _PRECIOUS_FILES for path in target.glob(pattern)]
+    if precious or weights:
+        raise OutputExistsError(
+            f"{target} holds {(*weights, *precious)[0]}, which replacing it would delete. Choose another folder."
+        )
+
+
+# PyTorch weights and repositories: no artifact has them at its top.
+_PRECIOUS_FILES = ("*.safetensors", "pytorch_model*.bin", ".git")
+
+
+def _remove_empty(folders: list[Path]) -> None:
+    """Remove folders that were made for the target, innermost first."""
+    for folder in folders:
+        try:
+            folder.rmdir()
+        except OSError:
+            return
 
 
 def copy_companions(source: Path | None, folder: Path) -> list[str]:
@@ -75,23 +118,24 @@ def write_configs(model: Any, folder: Path) -> None:
 
 def _move_into_place(staging: Path, target: Path) -> None:
     staging.chmod(0o755)
+    if target.is_dir() and not any(target.iterdir()):
+        target.rmdir()
     if not target.exists():
         staging.rename(target)
         return
     old = Path(tempfile.mkdtemp(prefix=f".{target.name}-old-", dir=target.parent))
-    target.rename(old / target.name)
+    kept = old / target.name
     try:
+        target.rename(kept)
         staging.rename(target)
-    except OSError:
-        (old / target.name).rename(target)
-        raise
     finally:
+        # Interrupted between the two, the old artifact goes back.
+        if kept.exists() and not target.exists():
+            kept.rename(target)
         shutil.rmtree(old, ignore_errors=True)
 
 
 def _disk_error(error: OSError, target: Path) -> Exception:
-    if isinstance(error, ExportError):
-        return error
     if error.errno == errno.ENOSPC:
         return ExportError(
             f"The disk that holds {target.parent} is full; nothing was written. Free space and try again."

@@ -25,6 +25,7 @@ class Task:
             return are left out, but the first must be there.
         axes: names of the axes of ``input_ids``.
         family: how such models are exported, a key of ``convert.FAMILIES``.
+        more_mappings: further such tables, whose architectures are loaded by their own class.
     """
 
     name: str
@@ -33,6 +34,16 @@ class Task:
     outputs: tuple[str, ...]
     axes: tuple[str, ...] = ("batch_size", "sequence_length")
     family: str = "head"
+    more_mappings: tuple[str, ...] = ()
+
+    @property
+    def architectures(self) -> frozenset[str]:
+        """Every architecture in the task's tables."""
+        from transformers.models.auto import modeling_auto
+
+        tables = [getattr(modeling_auto, mapping) for mapping in (self.mapping, *self.more_mappings)]
+        entries = [entry for table in tables for entry in table.values()]
+        return frozenset(name for entry in entries for name in ((entry,) if isinstance(entry, str) else entry))
 
 
 _BATCH_CHOICES = ("batch_size", "num_choices", "sequence_length")
@@ -87,24 +98,34 @@ TASKS: Mapping[str, Task] = {
             ("logits",),
             family="decoder",
         ),
-        Task("feature-extraction", "AutoModel", "MODEL_MAPPING_NAMES", ("last_hidden_state", "pooler_output")),
+        Task(
+            "feature-extraction",
+            "AutoModel",
+            "MODEL_MAPPING_NAMES",
+            ("last_hidden_state", "pooler_output"),
+            more_mappings=("MODEL_FOR_TEXT_ENCODING_MAPPING_NAMES", "MODEL_FOR_PRETRAINING_MAPPING_NAMES"),
+        ),
     )
 }
 
 
+# Names of transformers' pipelines that optimum does not list.
+_PIPELINE_NAMES = {"sentiment-analysis": "text-classification", "ner": "token-classification"}
+
+
 def resolve_task(name: str) -> Task:
-    """The task of a name: a task, any synonym optimum's TasksManager knows, or an ``AutoModelFor…`` class name.
+    """The task of a name: a task, a synonym that optimum or a pipeline uses, or the name of a class.
 
     Raises:
         TaskError: the name is unknown; the message lists what is known.
     """
     from optimum.exporters.tasks import TasksManager
 
-    canonical = TasksManager.map_from_synonym(name).removesuffix("-with-past")
+    canonical = TasksManager.map_from_synonym(_PIPELINE_NAMES.get(name, name)).removesuffix("-with-past")
     by_class = {task.auto_class: task for task in TASKS.values()}
-    task = TASKS.get(canonical) or by_class.get(name)
+    task = TASKS.get(canonical) or by_class.get(name) or task_of_architecture(name)
     if task is None:
-        raise TaskError(f"Unknown task {name!r}; allowed are {_task_list()}, or one of their synonyms in optimum.")
+        raise TaskError(f"Unknown task {name!r}; allowed are {_task_list()}, a synonym of optimum's, or a class name.")
     return task
 
 
@@ -124,14 +145,21 @@ def infer_task(config: Any) -> Task:
 
 
 def task_of_architecture(architecture: str) -> Task | None:
-    """The task whose table in transformers lists the architecture, or None."""
-    from transformers.models.auto import modeling_auto
+    """The first task whose tables in transformers list the architecture, or None."""
+    return next((task for task in TASKS.values() if architecture in task.architectures), None)
 
-    for task in TASKS.values():
-        names = getattr(modeling_auto, task.mapping).values()
-        if any(architecture == name or (not isinstance(name, str) and architecture in name) for name in names):
-            return task
-    return None
+
+def class_of_task(task: Task, config: Any) -> Any:
+    """The class that loads a checkpoint for a task: its own where it has that head, else transformers' auto class.
+
+    A table of its own tells apart what the auto class does not, such as T5's encoder alone.
+    """
+    import transformers
+
+    saved = getattr(config, "architectures", None) or ()
+    own = [name for name in saved if name in task.architectures and not name.endswith("ForPreTraining")]
+    own_class = getattr(transformers, own[0], None) if own and not hasattr(config, "auto_map") else None
+    return own_class or getattr(transformers, task.auto_class)
 
 
 def _task_list() -> str:
