@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -37,9 +38,9 @@ def main(checkpoint: str, work: str, threads: str) -> None:
 
 
 def _build(checkpoint: str, folder: Path) -> None:
-    from onnxruntime_genai.models.builder import create_model
-
-    create_model(None, checkpoint, str(folder), "fp32", "cpu", str(folder / "cache"))
+    builder = [sys.executable, "-m", "onnxruntime_genai.models.builder"]
+    options = ["-i", checkpoint, "-o", str(folder), "-p", "fp32", "-e", "cpu"]
+    subprocess.run([*builder, *options], check=True, stdout=sys.stderr)
 
 
 def _set_threads(folder: Path, threads: int) -> None:
