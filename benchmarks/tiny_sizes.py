@@ -77,12 +77,12 @@ SIZES: Mapping[str, Any] = _sizes(
     (
         NUM_POSITIONS,
         "max_position_embeddings n_positions max_encoder_position_embeddings prompt_length "
-        "max_decoder_position_embeddings max_seq_len max_sequence_length max_2d_position_embeddings "
+        "max_decoder_position_embeddings max_seq_len index_topk max_sequence_length max_2d_position_embeddings "
         "original_max_position_embeddings num_position_embeddings max_target_positions max_source_positions",
     ),
     (
         8,
-        "sliding_window window_size local_attention keep_window_size index_topk chunk_size dim_bbox_projection "
+        "sliding_window window_size local_attention keep_window_size chunk_size dim_bbox_projection "
         "hash_code_len num_hash num_landmarks patch_size",
     ),
     (16, "attention_window local_transformer_stride"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import onnx_ir
@@ -119,7 +119,13 @@ def _simplify(program: torch.export.ExportedProgram, replacements: Mapping[Any, 
         if replacement is not None:
             node.replace_all_uses_with(replacement)
             graph.erase_node(node)
-    graph.eliminate_dead_code()
+    _drop_dead_code(program)
+
+
+def _drop_dead_code(program: torch.export.ExportedProgram) -> None:
+    # torch's own clean-up stumbles over some symbolic sizes; what it leaves is dropped from the ONNX graph.
+    with suppress(SystemError, KeyError):
+        program.graph.eliminate_dead_code()
     program.graph_module.recompile()
 
 
@@ -203,8 +209,7 @@ def _without_opaque_operators(program: torch.export.ExportedProgram, implemented
         if not opaque:
             break
         decompose_operators(program.graph, opaque)
-    program.graph.eliminate_dead_code()
-    program.graph_module.recompile()
+    _drop_dead_code(program)
 
 
 # Operators made of operators that are made of others again.

@@ -11,6 +11,7 @@ from transformers import PreTrainedModel
 
 from headway.runtime.artifact import Component, Manifest, Variant, file_entry, onnx_file_name
 from headway.runtime.errors import ExportError, VerificationError
+from headway.runtime.generation.decoder import ROTARY_SWITCH_KEY
 
 from .decoder_cache import RefusedError
 from .decoder_fallback import trace_growing_decoder
@@ -98,6 +99,8 @@ def _through_interface(model: PreTrainedModel, max_length: int | None) -> Decode
     fusions = fusion_summary(fuse_decoder(traced.graph))
     drop_unused_inputs(traced.graph)
     finish_graph(traced.graph, traced.axes(), traced.output_names)
+    if traced.switch_position:
+        traced.graph.metadata_props[ROTARY_SWITCH_KEY] = str(traced.switch_position)
     return DecoderTrace(traced.graph, fusions)
 
 

@@ -48,32 +48,40 @@ class RotaryTables:
 
 
 @contextmanager
-def rotary_as_operator(model: PreTrainedModel, max_positions: int) -> Iterator[set[str]]:
-    """Rotate through the operator inside the block.
-
-    Yields:
-        The names of the rotary modules that were recognised.
-    """
-    traced = _TracedRotary(model, max_positions)
+def rotary_as_operator(model: PreTrainedModel, max_positions: int) -> Iterator[TracedRotary]:
+    """Rotate through the operator inside the block."""
+    traced = TracedRotary(model, max_positions)
     try:
         traced.install()
-        yield traced.recognised
+        yield traced
     finally:
         traced.restore()
 
 
-class _TracedRotary:
-    """Patches rotary modules and apply functions of one model, and puts them back."""
+class TracedRotary:
+    """Patches rotary modules and apply functions of one model, and puts them back.
+
+    Args:
+        model: the model.
+        max_positions: how many positions the tables hold.
+
+    ``recognised`` names the rotary modules that became tables. ``sequence_lengths`` (batch,) int64, set while tracing,
+    is how long each row will be: longrope chooses its angles by that. ``switch_position`` is the longest row that uses
+    the first of two sets of angles; 0 where there is one set.
+    """
 
     def __init__(self, model: PreTrainedModel, max_positions: int) -> None:
         self.model = model
         self.max_positions = max_positions
         self.recognised: set[str] = set()
+        self.sequence_lengths: torch.Tensor | None = None
+        self.switch_position = 0
         self._angles: dict[int, tuple[Angles, torch.Tensor, torch.nn.Module, RotaryTables]] = {}
         self._patched_modules: list[torch.nn.Module] = []
         self._patched_functions: list[tuple[ModuleType, Callable[..., Any]]] = []
 
     def install(self) -> None:
+        """Recognise the model's rotary modules and patch them."""
         applies = _apply_functions(self.model)
         for name, module in list(self.model.named_modules()):
             if "RotaryEmbedding" in type(module).__name__:
@@ -84,6 +92,7 @@ class _TracedRotary:
                 self._patched_functions.append((python_module, function))
 
     def restore(self) -> None:
+        """Put everything back."""
         for python_module, function in self._patched_functions:
             setattr(python_module, _APPLY, function)
         for module in self._patched_modules:
@@ -101,21 +110,29 @@ class _TracedRotary:
             key = (*args, *kwargs.values())
             tables = known.get(key)
             if tables is not None:
-                self._angles[id(result[0])] = (result, position_ids, module, tables)
+                self._angles[id(result[0])] = (result, self._table_rows(position_ids, tables), module, tables)
             return result
 
         for layer_type in _layer_types(module):
-            arguments = () if layer_type is None else (layer_type,)
+            arguments = _arguments(layer_type)
             tables = None
             with suppress(Exception):
                 tables = _find_tables(module, arguments, applies, self.max_positions)
             known[arguments] = tables
             if tables is not None:
                 _register_tables(module, tables)
+                self.switch_position = max(self.switch_position, tables.switch_position)
                 self.recognised.add(name if layer_type is None else f"{name} ({layer_type})")
         if any(known.values()):
             module.forward = forward
             self._patched_modules.append(module)
+
+    def _table_rows(self, position_ids: torch.Tensor, tables: RotaryTables) -> torch.Tensor:
+        """Which row of the tables each token uses, (batch, seq) int64."""
+        if not tables.switch_position or self.sequence_lengths is None:
+            return position_ids
+        is_long = self.sequence_lengths[:, None] > tables.switch_position
+        return torch.where(is_long, position_ids + tables.switch_position, position_ids)
 
     def _apply(self, original: Callable[..., Any]) -> Callable[..., Any]:
         signature = inspect.signature(original)
@@ -127,8 +144,8 @@ class _TracedRotary:
             known = self._angles.get(id(cos))
             if known is None or bound.arguments.get("unsqueeze_dim", 1) != 1 or query is None or key is None:
                 return original(*args, **kwargs)
-            _, position_ids, module, tables = known
-            return tuple(_rotate(states, position_ids, module, tables) for states in (query, key))
+            _, rows, module, tables = known
+            return tuple(_rotate(states, rows, module, tables) for states in (query, key))
 
         return apply
 
@@ -138,14 +155,9 @@ def _register_tables(module: torch.nn.Module, tables: RotaryTables) -> None:
         module.register_buffer(tables.buffer_name(kind), getattr(tables, kind), persistent=False)
 
 
-def _rotate(
-    states: torch.Tensor, position_ids: torch.Tensor, module: torch.nn.Module, tables: RotaryTables
-) -> torch.Tensor:
+def _rotate(states: torch.Tensor, rows: torch.Tensor, module: torch.nn.Module, tables: RotaryTables) -> torch.Tensor:
     cos, sin = (module._buffers[tables.buffer_name(kind)] for kind in ("cos", "sin"))
-    if tables.switch_position:
-        past_switch = position_ids.max() >= tables.switch_position
-        position_ids = torch.where(past_switch, position_ids + tables.switch_position, position_ids)
-    return rotary_embedding(states, position_ids, cos, sin, interleaved=tables.interleaved)
+    return rotary_embedding(states, rows, cos, sin, interleaved=tables.interleaved)
 
 
 def _layer_types(module: torch.nn.Module) -> list[str | None]:
@@ -187,8 +199,8 @@ def _all_angles(
 ) -> tuple[torch.Tensor, torch.Tensor, int]:
     """Cos and sin (positions, rotary_dim) of the module's own forward, for short and for long sequences."""
     angles = _angles(module, arguments, max_positions)
-    switch_position = _switch_position(module, arguments, max_positions)
-    if not switch_position:
+    switch_position = _switch_position(module, arguments)
+    if not 0 < switch_position < max_positions:
         return *angles, 0
     short = _angles(module, arguments, switch_position)
     both = [torch.cat([few, all_positions]) for few, all_positions in zip(short, angles, strict=True)]
@@ -201,16 +213,24 @@ def _angles(module: torch.nn.Module, arguments: tuple[str, ...], num_positions: 
     return cos[0].float(), sin[0].float()
 
 
-def _switch_position(module: torch.nn.Module, arguments: tuple[str, ...], max_positions: int) -> int:
-    """From which length on longrope uses its long factors; 0 where the angles of a position never change."""
+def rotary_switch_position(model: PreTrainedModel) -> int:
+    """The longest row of a model that uses the first of two sets of angles (longrope); 0 where it has one set."""
+    modules = [module for module in model.modules() if "RotaryEmbedding" in type(module).__name__]
+    return max(
+        (_switch_position(module, _arguments(kind)) for module in modules for kind in _layer_types(module)), default=0
+    )
+
+
+def _switch_position(module: torch.nn.Module, arguments: tuple[str, ...]) -> int:
     rope_type: Any = getattr(module, "rope_type", "default")
-    parameters = module.config.rope_parameters
+    parameters: Any = getattr(module.config, "rope_parameters", None)
     if arguments:
         rope_type, parameters = rope_type[arguments[0]], parameters[arguments[0]]
-    if rope_type != "longrope":
-        return 0
-    original = int(parameters["original_max_position_embeddings"])
-    return original if original < max_positions else 0
+    return int(parameters["original_max_position_embeddings"]) if rope_type == "longrope" else 0
+
+
+def _arguments(layer_type: str | None) -> tuple[str, ...]:
+    return () if layer_type is None else (layer_type,)
 
 
 def _agrees(apply: Callable[..., Any], tables: RotaryTables, cos: torch.Tensor, sin: torch.Tensor) -> bool:

@@ -15,7 +15,7 @@ from .decoder_attention import DecoderAttention, LayerSpec, attend_through, laye
 from .decoder_cache import RefusedError
 from .decoder_experts import experts_as_operators
 from .decoder_norms import norms_as_operators
-from .decoder_rotary import rotary_as_operator
+from .decoder_rotary import TracedRotary, rotary_as_operator
 from .operators import gather_positions
 
 # Sizes to trace with: distinct, and none of them one, so that no axis is mistaken for another or baked in.
@@ -28,12 +28,14 @@ class DecoderGraph(torch.nn.Module):
     Args:
         model: the language model, in evaluation mode.
         layers: sizes of its layers.
+        rotary: what rotates heads while tracing.
     """
 
-    def __init__(self, model: PreTrainedModel, layers: tuple[LayerSpec, ...]) -> None:
+    def __init__(self, model: PreTrainedModel, layers: tuple[LayerSpec, ...], rotary: TracedRotary) -> None:
         super().__init__()
         self.model = model
         self.layers = layers
+        self.rotary = rotary
 
     def forward(
         self,
@@ -42,9 +44,11 @@ class DecoderGraph(torch.nn.Module):
         seqlens_k: torch.Tensor,
         total_sequence_length: torch.Tensor,
         logits_to_keep: torch.Tensor,
+        sequence_lengths: torch.Tensor,
         past: list[torch.Tensor],
     ) -> tuple[torch.Tensor, ...]:
         """Logits (batch, num_logits, vocab) at the chosen positions, then each layer's updated key and value buffer."""
+        self.rotary.sequence_lengths = sequence_lengths
         pairs = list(zip(past[::2], past[1::2], strict=True))
         attention = DecoderAttention(self.layers, pairs, seqlens_k, total_sequence_length)
         with attend_through(self.model, attention), logits_at(self.model, logits_to_keep):
@@ -77,10 +81,12 @@ class TracedDecoder:
     Args:
         graph: its axes have torch's names still.
         layers: sizes of its layers.
+        switch_position: the longest row that uses the first of two sets of rotary angles; 0 where there is one.
     """
 
     graph: onnx_ir.Model
     layers: tuple[LayerSpec, ...]
+    switch_position: int = 0
 
     @property
     def output_names(self) -> list[str]:
@@ -103,6 +109,7 @@ _AXES: Mapping[str, tuple[str, ...]] = {
     "seqlens_k": ("batch_size",),
     "total_sequence_length": (),
     "logits_to_keep": ("batch_size", "num_logits"),
+    "sequence_lengths": ("batch_size",),
 }
 _BUFFER_AXES = ("batch_size", "", "past_sequence_length", "")
 
@@ -120,16 +127,16 @@ def trace_decoder(model: PreTrainedModel, max_positions: int) -> TracedDecoder:
     inputs = _example_inputs(layers)
     with (
         norms_as_operators(model),
-        rotary_as_operator(model, max_positions),
+        rotary_as_operator(model, max_positions) as rotary,
         experts_as_operators(model),
         torch.no_grad(),
     ):
         program = torch.export.export(
-            DecoderGraph(model, layers), (), inputs, dynamic_shapes=_dynamic_shapes(len(layers)), strict=False
+            DecoderGraph(model, layers, rotary), (), inputs, dynamic_shapes=_dynamic_shapes(len(layers)), strict=False
         )
         graph = convert_program(program, inputs, _input_names(len(layers)), _output_names(len(layers)))
     _name_weights_like_the_model(graph)
-    return TracedDecoder(graph, layers)
+    return TracedDecoder(graph, layers, rotary.switch_position)
 
 
 def _name_weights_like_the_model(graph: onnx_ir.Model) -> None:
@@ -151,6 +158,7 @@ def _example_inputs(layers: tuple[LayerSpec, ...]) -> dict[str, torch.Tensor | l
         "seqlens_k": torch.full((_BATCH,), _SEQUENCE - 1, dtype=torch.int32),
         "total_sequence_length": torch.tensor(_SEQUENCE, dtype=torch.int32),
         "logits_to_keep": torch.zeros(_BATCH, _LOGITS, dtype=torch.long),
+        "sequence_lengths": torch.full((_BATCH,), _SEQUENCE),
         "past": buffers,
     }
 
@@ -166,6 +174,7 @@ def _dynamic_shapes(num_layers: int) -> Mapping[str, object]:
         "seqlens_k": {0: batch},
         "total_sequence_length": None,
         "logits_to_keep": {0: batch, 1: logits},
+        "sequence_lengths": {0: batch},
         "past": [{0: batch, 2: buffer} for _ in range(2 * num_layers)],
     }
 

@@ -14,7 +14,7 @@ from transformers import PreTrainedModel
 from headway.runtime.errors import ExportError
 
 from .input_kinds import INPUT_KINDS, NOT_INPUTS
-from .inputs import InputBuilder, longest_input
+from .inputs import MAX_VERIFIED_LENGTH, InputBuilder, longest_input
 from .tasks import Task
 
 
@@ -43,7 +43,7 @@ def probe_inputs(model: PreTrainedModel, task: Task, tokenizer: Any | None) -> P
     """
     parameters = tuple(inspect.signature(model.forward).parameters)
     accepted = [name for name in INPUT_KINDS if name in parameters]
-    builder = _first_runnable(model, _ids_builder(model, task, tokenizer), accepted)
+    builder = _within_limit(model, _first_runnable(model, _ids_builder(model, task, tokenizer), accepted))
     tokenizer_names = getattr(tokenizer, "model_input_names", ())
     names, defaults, left_out = ["input_ids"], {}, []
     for name in builder.names[1:]:
@@ -134,6 +134,18 @@ def _first_runnable(model: PreTrainedModel, builder: InputBuilder, accepted: lis
         f"{type(model).__name__} does not run on text alone ({type(error).__name__}: {error}). "
         f"Inputs Headway makes are {', '.join(INPUT_KINDS)}."
     )
+
+
+def _within_limit(model: PreTrainedModel, builder: InputBuilder) -> InputBuilder:
+    """The builder with a longest input that the model runs on: tables of positions may hold some that none has."""
+    limit = builder.max_length
+    if limit is None or limit > MAX_VERIFIED_LENGTH:
+        return builder
+    configured = getattr(builder.config, "max_position_embeddings", None)
+    for length in (limit, configured, limit - 1, limit - 2):
+        if isinstance(length, int) and 0 < length <= limit and _try_run(model, builder.build([length])) is not None:
+            return replace(builder, max_length=length)
+    return builder
 
 
 def _name_choices(accepted: list[str]) -> Iterator[tuple[str, ...]]:

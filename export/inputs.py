@@ -26,6 +26,8 @@ _BLOCK_LENGTHS = (
 )
 # Special ids are few; ids of large vocabularies are drawn from their beginning.
 _DRAWN_VOCABULARY = 50_000
+# What configurations call the most positions a model was made for.
+_POSITION_LIMITS = ("max_position_embeddings", "max_seq_len")
 
 
 @dataclass(frozen=True)
@@ -156,8 +158,8 @@ def pad_on_the_left(inputs: Mapping[str, torch.Tensor]) -> dict[str, torch.Tenso
 def longest_input(model: PreTrainedModel) -> int | None:
     """Longest input in tokens, or None where nothing limits it.
 
-    A table of learned positions is the hard limit (RoBERTa's starts after its padding index); otherwise the config's
-    ``max_position_embeddings``.
+    A table of learned positions is the hard limit (RoBERTa's starts after its padding index); otherwise what the
+    config says.
     """
     for name, module in model.named_modules():
         leaf = name.rsplit(".", 1)[-1]
@@ -167,5 +169,5 @@ def longest_input(model: PreTrainedModel) -> int | None:
                 offset = 0 if module.padding_idx is None else module.padding_idx + 1
             return int(module.num_embeddings - offset)
     config = model.config.get_text_config()
-    limit = getattr(config, "max_position_embeddings", None)
-    return int(limit) if isinstance(limit, int) and limit > 0 else None
+    limits = (getattr(config, name, None) for name in _POSITION_LIMITS)
+    return next((limit for limit in limits if isinstance(limit, int) and limit > 0), None)

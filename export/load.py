@@ -18,6 +18,8 @@ from .checkpoint_errors import reading, require_place
 from .tasks import Task, class_of_task, infer_task, resolve_task, task_of_architecture
 
 _NAMES_SHOWN = 8
+# What transformers adds to the special tokens of a vocabulary it makes up, at most (word-start marks and the like).
+_MADE_UP_TOKENS = 4
 
 
 @dataclass
@@ -138,11 +140,17 @@ def _complete_pad_token(checkpoint: Checkpoint) -> None:
 
 def _load_tokenizer(checkpoint: Checkpoint, source: Any, hub: dict[str, Any]) -> None:
     try:
-        checkpoint.tokenizer = transformers.AutoTokenizer.from_pretrained(source, **hub)
+        tokenizer = transformers.AutoTokenizer.from_pretrained(source, **hub)
     except Exception as error:
         # Any failure here means the same: a checkpoint without a usable tokenizer, which exports all the same.
         first = (str(error).strip().splitlines() or [type(error).__name__])[0]
         checkpoint.warnings.append(f"No tokenizer: the artifact takes arrays, not text ({first})")
+        return
+    # Where a checkpoint has no tokenizer files, transformers makes one up that knows its special tokens only.
+    if len(tokenizer) <= len(set(tokenizer.all_special_ids)) + _MADE_UP_TOKENS:
+        checkpoint.warnings.append("The checkpoint has no tokenizer: the artifact takes arrays, not text.")
+        return
+    checkpoint.tokenizer = tokenizer
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from transformers import PreTrainedModel
+from transformers import DynamicCache, EncoderDecoderCache, PreTrainedModel
 
 from headway.runtime.errors import VerificationError
 from headway.runtime.session import Session, SessionOptions
@@ -95,7 +96,7 @@ def _compare(
     decoder_ids = _decoder_ids(model, len(next(iter(rows.values()))), sum(_CALLS))
     try:
         with torch.no_grad():
-            output = model(**rows, decoder_input_ids=decoder_ids, use_cache=False)
+            output = model(**rows, **_unmasked(model, decoder_ids), use_cache=False)
     except (RuntimeError, IndexError, ValueError, AssertionError) as error:
         # A shape that PyTorch cannot run is not the export's fault, but the report says so.
         why = f"PyTorch cannot run it: {_first_line(error)}"
@@ -192,15 +193,15 @@ def _greedy(model: PreTrainedModel, inputs: Inputs) -> tuple[Array, Array]:
         try:
             return _greedy_with_cache(model, fixed, start)
         except (IndexError, RuntimeError, ValueError, AssertionError):
-            # Some models' own cache is broken, as where T5's halves differ in depth.
+            # Not every model takes a cache from outside.
             return _greedy_without_cache(model, fixed, start)
 
 
 def _greedy_with_cache(model: PreTrainedModel, fixed: Mapping[str, Any], start: torch.Tensor) -> tuple[Array, Array]:
-    ids, logits, cache = [start], [], None
+    ids, logits = [start], []
+    cache = EncoderDecoderCache(DynamicCache(), DynamicCache())
     for _ in range(GREEDY_TOKENS):
         output = model(**fixed, decoder_input_ids=ids[-1], past_key_values=cache, use_cache=True)
-        cache = output.past_key_values
         logits.append(output.logits[:, -1:])
         ids.append(logits[-1].argmax(-1))
     return torch.cat(ids[:-1], dim=1).numpy(), torch.cat(logits, dim=1).float().numpy()
@@ -208,9 +209,17 @@ def _greedy_with_cache(model: PreTrainedModel, fixed: Mapping[str, Any], start: 
 
 def _greedy_without_cache(model: PreTrainedModel, fixed: Mapping[str, Any], ids: torch.Tensor) -> tuple[Array, Array]:
     for _ in range(GREEDY_TOKENS):
-        output = model(**fixed, decoder_input_ids=ids, use_cache=False)
+        output = model(**fixed, **_unmasked(model, ids), use_cache=False)
         ids = torch.cat([ids, output.logits[:, -1:].argmax(-1)], dim=1)
     return ids[:, :-1].numpy(), output.logits.float().numpy()
+
+
+def _unmasked(model: PreTrainedModel, decoder_ids: torch.Tensor) -> dict[str, torch.Tensor]:
+    """Decoder inputs with every token seen: left alone, some models hide padding, which generate() does not."""
+    inputs = {"decoder_input_ids": decoder_ids}
+    if "decoder_attention_mask" in inspect.signature(model.forward).parameters:
+        inputs["decoder_attention_mask"] = torch.ones_like(decoder_ids)
+    return inputs
 
 
 def _decoder_ids(model: PreTrainedModel, batch: int, length: int) -> torch.Tensor:

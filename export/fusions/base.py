@@ -91,6 +91,27 @@ def constant_ints(value: onnx_ir.Value | None) -> list[int] | None:
     return [int(number) for number in tensor.numpy().reshape(-1)]
 
 
+@dataclass(frozen=True)
+class LastAxisSlice:
+    """Channels ``start`` to ``end`` of a value; an ``end`` past the last channel means all the rest."""
+
+    states: onnx_ir.Value
+    start: int
+    end: int
+
+
+def last_axis_slice(node: onnx_ir.Node | None) -> LastAxisSlice | None:
+    """What a Slice takes of the last of its axes, if that is all it does."""
+    if node is None or node.inputs[0] is None or len(node.inputs) < 4:
+        return None
+    starts, ends, axes = (constant_ints(value) for value in node.inputs[1:4])
+    steps = constant_ints(node.inputs[4]) if len(node.inputs) > 4 and node.inputs[4] is not None else [1]
+    rank = len(node.inputs[0].shape) if node.inputs[0].shape is not None else 0
+    if not starts or not ends or not axes or len(axes) != 1 or axes[0] not in (rank - 1, -1) or steps != [1]:
+        return None
+    return LastAxisSlice(node.inputs[0], starts[0], ends[0])
+
+
 def same_shape(one: onnx_ir.Shape | None, other: onnx_ir.Shape | None) -> bool:
     """Whether two shapes are known and equal, symbols included."""
     return one is not None and other is not None and list(one) == list(other) and None not in _plain(one)

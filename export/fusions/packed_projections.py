@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import onnx_ir
 
-from .base import CONTRIB, Fusion, add_initializer, insert_before, only_user, producer, replace_value
+from .base import CONTRIB, Fusion, add_initializer, insert_before, last_axis_slice, only_user, producer, replace_value
 
 
 @dataclass
@@ -99,11 +99,12 @@ class PackedAttentionInput(Fusion[_SplitAttention]):
     root = "GroupQueryAttention"
 
     def pattern(self, node: onnx_ir.Node) -> _SplitAttention | None:
-        """Attention whose first three inputs are the outputs of one split, in order."""
+        """Attention whose first three inputs are the parts of one value, in order."""
         split = producer(node.inputs[0], "Split")
-        if split is None or list(node.inputs[:3]) != list(split.outputs) or split.inputs[0] is None:
-            return None
-        return _SplitAttention(node, split.inputs[0])
+        if split is not None and list(node.inputs[:3]) == list(split.outputs) and split.inputs[0] is not None:
+            return _SplitAttention(node, split.inputs[0])
+        whole = _sliced_whole([producer(value, "Slice") for value in node.inputs[:3]])
+        return _SplitAttention(node, whole) if whole is not None else None
 
     def check(self, match: _SplitAttention) -> str | None:
         """Refuse parts that something else reads."""
@@ -115,6 +116,18 @@ class PackedAttentionInput(Fusion[_SplitAttention]):
         match.attention.replace_input_with(0, match.packed)
         match.attention.replace_input_with(1, None)
         match.attention.replace_input_with(2, None)
+
+
+def _sliced_whole(nodes: list[onnx_ir.Node | None]) -> onnx_ir.Value | None:
+    """The value whose channels these slices take one after the other, none left out."""
+    slices = [last_axis_slice(node) for node in nodes]
+    position, whole = 0, slices[0].states if slices[0] is not None else None
+    for part in slices:
+        if part is None or part.states is not whole or part.start != position:
+            return None
+        position = part.end
+    width = whole.shape[-1] if whole is not None and whole.shape is not None else None
+    return whole if isinstance(width, int) and position >= width else None
 
 
 def _has_stored_weight(node: onnx_ir.Node) -> bool:

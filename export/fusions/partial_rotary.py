@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import onnx_ir
 
-from .base import Fusion, constant_ints, only_user, producer, replace_value
+from .base import Fusion, last_axis_slice, only_user, producer, replace_value
 
 _LAST_AXIS = (3, -1)
 
@@ -27,12 +27,12 @@ class PartialRotary(Fusion[_PartialRotation]):
 
     def pattern(self, node: onnx_ir.Node) -> _PartialRotation | None:
         """A rotation between a slice and a concatenation with the rest of the same heads."""
-        first = _last_axis_slice(producer(node.inputs[0], "Slice"))
+        first = last_axis_slice(producer(node.inputs[0], "Slice"))
         concatenation = only_user(node.outputs[0])
         if first is None or concatenation is None or concatenation.op_type != "Concat":
             return None
         parts = list(concatenation.inputs)
-        rest = _last_axis_slice(producer(parts[1], "Slice")) if len(parts) == 2 else None
+        rest = last_axis_slice(producer(parts[1], "Slice")) if len(parts) == 2 else None
         if rest is None or parts[0] is not node.outputs[0] or first.states is not rest.states:
             return None
         joins_last_axis = concatenation.attributes["axis"].as_int() in _LAST_AXIS
@@ -45,7 +45,7 @@ class PartialRotary(Fusion[_PartialRotation]):
         shape = match.states.shape
         if shape is None or len(shape) != 4 or not isinstance(shape[1], int) or not isinstance(shape[3], int):
             return "the heads' sizes are not known"
-        rest = _last_axis_slice(producer(match.concatenation.inputs[1], "Slice"))
+        rest = last_axis_slice(producer(match.concatenation.inputs[1], "Slice"))
         return None if rest is not None and rest.end >= shape[3] else "some channels are left out"
 
     def rewrite(self, match: _PartialRotation) -> None:
@@ -57,20 +57,3 @@ class PartialRotary(Fusion[_PartialRotation]):
         rotary.attributes["rotary_embedding_dim"] = onnx_ir.AttrInt64("rotary_embedding_dim", match.rotary_dim)
         rotary.outputs[0].shape = shape
         replace_value(match.concatenation.outputs[0], rotary.outputs[0])
-
-
-@dataclass
-class _Slice:
-    states: onnx_ir.Value
-    start: int
-    end: int
-
-
-def _last_axis_slice(node: onnx_ir.Node | None) -> _Slice | None:
-    if node is None or node.inputs[0] is None or len(node.inputs) < 4:
-        return None
-    starts, ends, axes = (constant_ints(value) for value in node.inputs[1:4])
-    steps = constant_ints(node.inputs[4]) if len(node.inputs) > 4 and node.inputs[4] is not None else [1]
-    if not starts or not ends or not axes or len(axes) != 1 or axes[0] not in _LAST_AXIS or steps != [1]:
-        return None
-    return _Slice(node.inputs[0], starts[0], ends[0])

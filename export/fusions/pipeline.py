@@ -7,6 +7,7 @@ from onnxscript.optimizer import fold_constants
 
 from .base import Fusion, FusionOutcome, apply_fusions
 from .bfloat16 import BFloat16Arithmetic
+from .flattened_linear import FlattenedLinear
 from .linear import TransposedWeight
 from .packed_projections import PackedAttentionInput, PackedProjections
 from .partial_rotary import PartialRotary
@@ -45,6 +46,7 @@ def _tidying() -> list[Fusion]:
         Identity(),
         SameTypeCast(),
         FullSlice(),
+        FlattenedLinear(),
         ConstantReshape(),
         InverseTransposes(),
         ConstantReshape(),

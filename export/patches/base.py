@@ -17,13 +17,13 @@ class Patch:
 
     Args:
         module: name of a module of ``transformers.models``, such as ``"canine.modeling_canine"``.
-        owner: the class in it.
-        method: the method replaced.
+        owner: the class in it; None for a function of the module.
+        method: the method or function replaced.
         replace: from the method to one that computes the same and can be traced for any size.
     """
 
     module: str
-    owner: str
+    owner: str | None
     method: str
     replace: Callable[[Method], Method]
 
@@ -34,7 +34,7 @@ def patches_in_place(patches: Iterable[Patch]) -> Iterator[None]:
     with ExitStack() as stack:
         for patch in patches:
             module = sys.modules.get(f"transformers.models.{patch.module}")
-            owner = getattr(module, patch.owner, None)
+            owner = getattr(module, patch.owner, None) if patch.owner else module
             if owner is not None and patch.method in vars(owner):
                 stack.enter_context(_replaced(owner, patch))
         yield

@@ -51,7 +51,8 @@ class SharedBufferCache:
     """Keys and values of several rows, each with its own length.
 
     A graph reads and writes the same buffers, so nothing is copied from step to step. Row ``i`` holds ``lengths[i]``
-    tokens, whose ids are ``token_ids[i, :lengths[i]]``.
+    tokens, whose ids are ``token_ids[i, :lengths[i]]``. ``is_long[i]`` says which of two sets of rotary angles its keys
+    were turned by, where a model has two.
 
     Args:
         specs: the buffers of the graph.
@@ -69,7 +70,8 @@ class SharedBufferCache:
         _require_memory(specs, num_rows, capacity)
         # calloc: pages that no token reaches are never touched.
         buffers = [np.zeros(spec.shape(num_rows, capacity), dtype=spec.dtype) for spec in specs]
-        self._set(specs, buffers, np.zeros(num_rows, np.int32), np.zeros((num_rows, capacity), np.int64), max_capacity)
+        rows = (np.zeros(num_rows, np.int32), np.zeros((num_rows, capacity), np.int64), np.zeros(num_rows, np.bool_))
+        self._set(specs, buffers, *rows, max_capacity)
 
     @classmethod
     def _of(
@@ -78,10 +80,11 @@ class SharedBufferCache:
         buffers: list[NDArray[Any]],
         lengths: Lengths,
         token_ids: TokenIds,
+        is_long: NDArray[np.bool_],
         max_capacity: int | None,
     ) -> SharedBufferCache:
         cache = cls.__new__(cls)
-        cache._set(specs, buffers, lengths, token_ids, max_capacity)
+        cache._set(specs, buffers, lengths, token_ids, is_long, max_capacity)
         return cache
 
     def _set(
@@ -90,11 +93,13 @@ class SharedBufferCache:
         buffers: list[NDArray[Any]],
         lengths: Lengths,
         token_ids: TokenIds,
+        is_long: NDArray[np.bool_],
         max_capacity: int | None,
     ) -> None:
         self.specs = tuple(specs)
         self.lengths = lengths
         self.token_ids = token_ids
+        self.is_long = is_long
         self.max_capacity = max_capacity
         self._use(buffers)
 
@@ -182,8 +187,7 @@ class SharedBufferCache:
             new = np.zeros(spec.shape(len(rows), self.capacity), dtype=spec.dtype)
             new[:, :, :used] = old[rows, :, :used]
             buffers.append(new)
-        self.lengths = self.lengths[rows]
-        self.token_ids = self.token_ids[rows]
+        self.lengths, self.token_ids, self.is_long = self.lengths[rows], self.token_ids[rows], self.is_long[rows]
         self._use(buffers)
 
     def _permute(self, rows: NDArray[np.integer]) -> None:
@@ -197,6 +201,7 @@ class SharedBufferCache:
             buffer[changed, :, :used] = buffer[sources, :, :used]
         self.lengths[changed] = self.lengths[sources]
         self.token_ids[changed] = self.token_ids[sources]
+        self.is_long[changed] = self.is_long[sources]
 
     def truncate(self, row: int, length: int) -> None:
         """Forget all but the first ``length`` tokens of a row."""
@@ -209,18 +214,19 @@ class SharedBufferCache:
         """
         one = slice(row, row + 1)
         buffers = [buffer[one] for buffer in self.buffers]
-        return self._of(self.specs, buffers, self.lengths[one], self.token_ids[one], self.capacity)
+        rows = (self.lengths[one], self.token_ids[one], self.is_long[one])
+        return self._of(self.specs, buffers, *rows, self.capacity)
 
     def copy_row(self, row: int, length: int) -> list[NDArray[Any]]:
         """(1, heads, length, head_dim) copies of the first tokens of a row, one per buffer."""
         return [buffer[row : row + 1, :, :length].copy() for buffer in self.buffers]
 
-    def fill_row(self, row: int, token_ids: TokenIds, states: Sequence[NDArray[Any]]) -> None:
+    def fill_row(self, row: int, token_ids: TokenIds, states: Sequence[NDArray[Any]], *, is_long: bool = False) -> None:
         """Let a row begin with tokens and states that :meth:`copy_row` gave; what it held is gone."""
         self.reserve(len(token_ids))
         for buffer, state in zip(self.buffers, states, strict=True):
             buffer[row, :, : len(token_ids)] = state[0, :, : len(token_ids)]
-        self.lengths[row] = 0
+        self.lengths[row], self.is_long[row] = 0, is_long
         self.record(row, token_ids)
 
 

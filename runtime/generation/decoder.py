@@ -23,6 +23,9 @@ from .history import Scores, TokenIds
 PREFILL_CHUNK_TOKENS = 512
 """Longest run of tokens of one row in one call: it bounds the memory of activations."""
 
+ROTARY_SWITCH_KEY = "headway.rotary_switch_position"
+"""Metadata of a graph with two sets of rotary angles (longrope): the longest row that uses the first."""
+
 _PAST_PREFIX, _PRESENT_PREFIX = "past_key_values.", "present."
 
 
@@ -61,6 +64,7 @@ class _Feeds:
     total_sequence_length: NDArray[np.int32]  # ()
     logits_to_keep: NDArray[np.int64]  # (rows, logits)
     position_ids: NDArray[np.int64]  # (rows, tokens)
+    sequence_lengths: NDArray[np.int64]  # (rows,)
     logits: NDArray[Any]  # (rows, logits, vocab)
     rows: NDArray[np.intp]  # (rows,) 0, 1, 2 …
     binding: Any = None
@@ -82,6 +86,8 @@ class Decoder:
         self.vocab_size = int(logits.shape[2])
         self._logits_dtype = logits.dtype
         self._run = session.ort_session.run_with_iobinding
+        metadata = session.ort_session.get_modelmeta().custom_metadata_map
+        self._switch_position = int(metadata.get(ROTARY_SWITCH_KEY, 0))
 
     def new_cache(self, num_rows: int, capacity: int) -> SharedBufferCache:
         """An empty cache.
@@ -110,10 +116,13 @@ class Decoder:
         longest = int(lengths.max()) + 1
         if longest > cache.capacity:
             cache.reserve(longest)
+        if self._switch_position and self._turns_long(cache, lengths + 1).any():
+            return np.concatenate([self.extend_row(cache, row, tokens[row : row + 1]) for row in range(len(tokens))])
         feeds: _Feeds = cache.bound_step or self._bind_step(cache)
         feeds.input_ids[:, 0] = tokens
         feeds.position_ids[:, 0] = lengths
         feeds.seqlens_k[:] = lengths
+        feeds.sequence_lengths[:] = lengths + 1
         feeds.total_sequence_length[...] = longest
         self._call(feeds)
         cache.token_ids[feeds.rows, lengths] = tokens
@@ -147,14 +156,19 @@ class Decoder:
         Returns:
             (num_logits, vocab) float32.
         """
-        cache.reserve(int(cache.lengths[row]) + len(tokens))
+        total = int(cache.lengths[row]) + len(tokens)
+        cache.reserve(total)
         view = cache.row(row) if cache.num_rows > 1 else cache
+        if self._switch_position and self._turns_long(view, np.array([total]))[0]:
+            # Keys turned by the other angles are of no use: the row begins again.
+            tokens = np.concatenate([view.row_ids(0), tokens])
+            view.truncate(0, 0)
         parts = []
         for start in range(0, len(tokens), PREFILL_CHUNK_TOKENS):
             chunk = tokens[start : start + PREFILL_CHUNK_TOKENS]
             first_kept = max(len(tokens) - num_logits - start, 0)
             kept = np.arange(min(first_kept, len(chunk)), len(chunk))[None]
-            parts.append(self._run_block(view, chunk[None], kept)[0])
+            parts.append(self._run_block(view, chunk[None], kept, sequence_lengths=np.array([total]))[0])
             view.record(0, chunk)
         return np.concatenate(parts)
 
@@ -192,6 +206,7 @@ class Decoder:
         block: TokenIds,
         kept: NDArray[np.integer],
         num_new: NDArray[np.integer] | None = None,
+        sequence_lengths: NDArray[np.integer] | None = None,
     ) -> Scores:
         """Run (rows, tokens) ids, right-padded to ``num_new`` per row; logits at ``kept`` (rows, logits)."""
         rows, tokens = block.shape
@@ -199,12 +214,20 @@ class Decoder:
         feeds = self._feeds(rows, tokens, kept.shape[1])
         feeds.input_ids[...] = block
         feeds.position_ids[...] = cache.lengths[:, None] + np.arange(tokens)
+        feeds.sequence_lengths[...] = lengths if sequence_lengths is None else sequence_lengths
+        if self._switch_position:
+            cache.is_long[...] = feeds.sequence_lengths > self._switch_position
         feeds.seqlens_k[...] = lengths - 1
         feeds.total_sequence_length[...] = int(cache.lengths.max()) + tokens
         feeds.logits_to_keep[...] = kept
         self._bind(feeds, cache)
         self._call(feeds)
         return _as_scores(feeds.logits)
+
+    def _turns_long(self, cache: SharedBufferCache, totals: NDArray[np.integer]) -> NDArray[np.bool_]:
+        """(rows,) whether rows of these lengths use other rotary angles than the keys they hold."""
+        turns: NDArray[np.bool_] = (cache.lengths > 0) & (cache.is_long != (totals > self._switch_position))
+        return turns
 
     def _bind_step(self, cache: SharedBufferCache) -> _Feeds:
         feeds = self._feeds(cache.num_rows, 1, 1)
@@ -219,6 +242,7 @@ class Decoder:
             total_sequence_length=np.zeros((), np.int32),
             logits_to_keep=np.zeros((rows, num_logits), np.int64),
             position_ids=np.zeros((rows, tokens), np.int64),
+            sequence_lengths=np.zeros(rows, np.int64),
             logits=np.zeros((rows, num_logits, self.vocab_size), self._logits_dtype),
             rows=np.arange(rows),
         )

@@ -20,6 +20,7 @@ from .tokens import common_prefix_length
 class _Entry:
     token_ids: TokenIds
     states: list[NDArray[Any]]  # (1, heads, tokens, head_dim) per buffer
+    is_long: bool
 
     @property
     def size_bytes(self) -> int:
@@ -73,8 +74,8 @@ class PrefixCache:
             if key is None:
                 return 0
             self._entries.move_to_end(key)
-            states = self._entries[key].states
-        cache.fill_row(row, token_ids[:length], states)
+            entry = self._entries[key]
+        cache.fill_row(row, token_ids[:length], entry.states, is_long=entry.is_long)
         return length
 
     def store(self, cache: SharedBufferCache, row: int) -> None:
@@ -87,7 +88,7 @@ class PrefixCache:
             known = any(_begins_with(entry.token_ids, token_ids) for entry in self._entries.values())
         if known:
             return
-        entry = _Entry(token_ids, cache.copy_row(row, len(token_ids)))
+        entry = _Entry(token_ids, cache.copy_row(row, len(token_ids)), bool(cache.is_long[row]))
         with self._lock:
             self._drop_beginnings_of(token_ids)
             self._entries[self._next_key] = entry

@@ -89,6 +89,21 @@ VARIANTS = {
         "llama",
         {**WIDE_HEADS, "rope_parameters": {"rope_type": "dynamic", "rope_theta": 100.0, "factor": 2.0}},
     ),
+    "long and short factors": (
+        "phi3",
+        {
+            **WIDE_HEADS,
+            "max_position_embeddings": 128,
+            "original_max_position_embeddings": 16,
+            "rope_parameters": {
+                "rope_type": "longrope",
+                "rope_theta": 100.0,
+                "original_max_position_embeddings": 16,
+                "short_factor": [1.0, 1.2, 1.4, 1.6, 1.8, 2.0, 2.2, 2.4],
+                "long_factor": [2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0],
+            },
+        },
+    ),
     "qwen3": ("qwen3", WIDE_HEADS),
     "untied mistral with a window": ("mistral", {**WIDE_HEADS, "sliding_window": 6}),
     "gemma2 with windows": ("gemma2", {**WIDE_HEADS, "sliding_window": 5, "query_pre_attn_scalar": 24}),

@@ -19,8 +19,8 @@ RECOGNISED = {
 @pytest.mark.parametrize("model_type", RECOGNISED)
 def test_rotations_are_recognised_by_what_they_compute(model_type):
     model = tiny_model(model_type, "AutoModelForCausalLM")
-    with rotary_as_operator(model, 64) as recognised:
-        assert recognised == RECOGNISED[model_type]
+    with rotary_as_operator(model, 64) as rotary:
+        assert rotary.recognised == RECOGNISED[model_type]
 
 
 def test_an_unknown_rotation_is_left_alone(monkeypatch):
@@ -31,8 +31,8 @@ def test_an_unknown_rotation_is_left_alone(monkeypatch):
         return q * cos - modeling_llama.rotate_half(q) * sin, k * cos - modeling_llama.rotate_half(k) * sin
 
     monkeypatch.setattr(modeling_llama, "apply_rotary_pos_emb", apply_backwards)
-    with rotary_as_operator(tiny_model("llama", "AutoModelForCausalLM"), 64) as recognised:
-        assert recognised == set()
+    with rotary_as_operator(tiny_model("llama", "AutoModelForCausalLM"), 64) as rotary:
+        assert rotary.recognised == set()
         assert modeling_llama.apply_rotary_pos_emb is apply_backwards
 
 

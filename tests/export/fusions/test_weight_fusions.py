@@ -1,6 +1,8 @@
 import numpy as np
+import pytest
 from fusion_graphs import operators, parse, rewritten
 
+from headway.export.fusions.flattened_linear import FlattenedLinear
 from headway.export.fusions.linear import TransposedWeight
 from headway.export.fusions.packed_projections import PackedAttentionInput, PackedProjections
 
@@ -99,3 +101,61 @@ def test_attention_takes_the_packed_projections():
     outcomes = rewritten(model, PackedProjections(), PackedAttentionInput(), feeds=feeds)
     assert [outcome.applied for outcome in outcomes] == [1, 1]
     assert operators(model) == {"MatMul": 1, "GroupQueryAttention": 1}
+
+
+@pytest.mark.parametrize(("cut", "num_slices"), [(24, 0), (23, 3)])
+def test_attention_takes_a_projection_that_the_model_packed_itself(cut, num_slices):
+    model = parse(
+        """g (float[batch, seq, 32] x, float[batch, 1, past, 8] pk, float[batch, 1, past, 8] pv, int32[batch] lengths,
+              int32 total) => (float[batch, seq, 16] y, float[batch, 1, past, 8] nk, float[batch, 1, past, 8] nv) {
+            q = Slice (x, zero, sixteen, last)
+            k = Slice (x, sixteen, twenty_four, last)
+            v = Slice (x, cut, end, last)
+            y, nk, nv = com.microsoft.GroupQueryAttention <num_heads: int = 2, kv_num_heads: int = 1>
+                (q, k, v, pk, pv, lengths, total)
+        }""",
+        weights={
+            "zero": np.array([0]),
+            "sixteen": np.array([16]),
+            "twenty_four": np.array([24]),
+            "cut": np.array([cut]),
+            "end": np.array([cut + 8]),
+            "last": np.array([-1]),
+        },
+    )
+    buffer = np.zeros((1, 1, 3, 8), dtype=np.float32)
+    feeds = {
+        "x": normal(1, 3, 32),
+        "pk": buffer,
+        "pv": buffer,
+        "lengths": np.array([2], np.int32),
+        "total": np.array(3, np.int32),
+    }
+    rewritten(model, PackedAttentionInput(), feeds=feeds)
+    assert operators(model).get("Slice", 0) == num_slices
+
+
+FLATTENED = """g (float[batch, seq, 4] x) => (float[batch, seq, 6] y) {{
+    flat = Reshape (x, two)
+    product = Gemm <{attributes}> (flat, weight, bias)
+    shape = Shape (x)
+    leading = Slice (shape, zero, last)
+    target = Concat <axis: int = 0> (leading, six)
+    y = Reshape (product, target)
+}}"""
+
+
+@pytest.mark.parametrize(("attributes", "num_gemms"), [("alpha: float = 1.0", 0), ("alpha: float = 0.5", 1)])
+def test_linear_layers_need_not_flatten(attributes, num_gemms):
+    weights = {
+        "two": np.array([-1, 4]),
+        "weight": normal(4, 6),
+        "bias": normal(6),
+        "zero": np.array([0]),
+        "last": np.array([-1]),
+        "six": np.array([6]),
+    }
+    model = parse(FLATTENED.format(attributes=attributes), weights)
+    rewritten(model, FlattenedLinear(), feeds={"x": normal(2, 3, 4)})
+    assert operators(model).get("Gemm", 0) == num_gemms
+    assert operators(model).get("Reshape", 0) == 2 * num_gemms

@@ -90,22 +90,16 @@ def count_runs(loaded, monkeypatch):
     sizes = []
     original = loaded.decoder._run_block
 
-    def run_block(cache, block, *rest):
+    def run_block(cache, block, *rest, **options):
         sizes.append(block.size)
-        return original(cache, block, *rest)
+        return original(cache, block, *rest, **options)
 
     monkeypatch.setattr(loaded.decoder, "_run_block", run_block)
     return sizes
 
 
 def test_the_next_turn_runs_only_what_is_new(causal_lm, monkeypatch):
-    runs = []
-    original = causal_lm.decoder._run_block
-    monkeypatch.setattr(
-        causal_lm.decoder,
-        "_run_block",
-        lambda cache, block, *rest: runs.append(block.size) or original(cache, block, *rest),
-    )
+    runs = count_runs(causal_lm, monkeypatch)
     first = causal_lm.generate(PROMPT, **GREEDY, return_dict_in_generate=True)
     conversation = np.concatenate([first.sequences, [[20, 21, 22]]], axis=1)
     runs.clear()
@@ -198,13 +192,7 @@ LONG = np.arange(5, 45)[None]
 def test_texts_that_begin_alike_start_from_there(causal_lm, prefix_cache, monkeypatch):
     expected = [causal_lm.generate(LONG, **GREEDY), causal_lm.generate(LONG[:, :30], **GREEDY)]
     prefix_cache.clear()
-    runs = []
-    original = causal_lm.decoder._run_block
-    monkeypatch.setattr(
-        causal_lm.decoder,
-        "_run_block",
-        lambda cache, block, *rest: runs.append(block.size) or original(cache, block, *rest),
-    )
+    runs = count_runs(causal_lm, monkeypatch)
     np.testing.assert_array_equal(causal_lm.generate(LONG, **GREEDY), expected[0])
     np.testing.assert_array_equal(causal_lm.generate(LONG, **GREEDY), expected[0])
     np.testing.assert_array_equal(causal_lm.generate(LONG[:, :30], **GREEDY), expected[1])

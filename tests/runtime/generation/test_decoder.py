@@ -103,11 +103,12 @@ def test_long_prompts_run_in_chunks(causal_lm, tiny_llama, monkeypatch):
     monkeypatch.setattr(decoder_module, "PREFILL_CHUNK_TOKENS", 4)
     calls = []
     original = causal_lm.decoder._run_block
-    monkeypatch.setattr(
-        causal_lm.decoder,
-        "_run_block",
-        lambda cache, block, *rest: calls.append(block.shape) or original(cache, block, *rest),
-    )
+
+    def run_block(cache, block, *rest, **options):
+        calls.append(block.shape)
+        return original(cache, block, *rest, **options)
+
+    monkeypatch.setattr(causal_lm.decoder, "_run_block", run_block)
     cache = causal_lm.decoder.new_cache(2, 9)
     logits = causal_lm.decoder.extend(cache, ROWS[:2])
     assert calls == [(1, 4), (1, 4), (1, 1), (1, 4)]
