@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 import torch
 from transformers import PreTrainedModel
@@ -31,12 +32,14 @@ def axes_of_outputs(
     axes: Mapping[str, Sequence[str]],
     examples: Sequence[Mapping[str, torch.Tensor]],
     outputs: tuple[str, ...],
+    computed: Mapping[int, str] = MappingProxyType({}),
 ) -> dict[str, tuple[str | int, ...]]:
     """Output → its axes: the name of the input axis that has its sizes, or a number where the size never changes.
 
     Args:
         axes: input → names of its axes.
         examples: inputs of different sizes; every axis changes from one to the next.
+        computed: index of an axis → its name where its size is none of the inputs', such as an audio model's frames.
     """
     input_sizes = _sizes_of_names(axes, examples)
     with torch.no_grad():
@@ -45,7 +48,8 @@ def axes_of_outputs(
     for output in outputs:
         shapes = [tuple(result[output].shape) for result in results]
         named[output] = tuple(
-            _axis(output, index, sizes, input_sizes) for index, sizes in enumerate(zip(*shapes, strict=True))
+            _axis(sizes, input_sizes, computed.get(index, f"{output}_axis_{index}"))
+            for index, sizes in enumerate(zip(*shapes, strict=True))
         )
     return named
 
@@ -61,7 +65,5 @@ def _sizes_of_names(
     return sizes
 
 
-def _axis(output: str, index: int, sizes: tuple[int, ...], names: Mapping[tuple[int, ...], str]) -> str | int:
-    if len(set(sizes)) == 1:
-        return sizes[0]
-    return names.get(sizes, f"{output}_axis_{index}")
+def _axis(sizes: tuple[int, ...], names: Mapping[tuple[int, ...], str], computed: str) -> str | int:
+    return sizes[0] if len(set(sizes)) == 1 else names.get(sizes, computed)

@@ -1,4 +1,4 @@
-"""Export of a head: one graph from token ids to the head's outputs."""
+"""Export of a head: one graph from token ids, images or audio to the head's outputs."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def plan_head(checkpoint: Checkpoint) -> HeadPlan:
     wanted = tuple(name for name in task.outputs if not (checkpoint.missing_pooler and name == "pooler_output"))
     outputs = outputs_of(model, example, wanted)
     axes = builder.axes()
-    output_axes = axes_of_outputs(model, axes, (example, builder.other_example()), outputs)
+    output_axes = axes_of_outputs(model, axes, (example, builder.other_example()), outputs, builder.computed_axes)
     if probed.left_out:
         checkpoint.warnings.append(f"The graph takes {', '.join(builder.names)}; not {', '.join(probed.left_out)}.")
     return HeadPlan(builder, probed.defaults, example, axes, outputs, output_axes)

@@ -13,6 +13,8 @@ from transformers import PreTrainedModel
 
 from headway.runtime.errors import ExportError
 
+from .audio_inputs import AudioInputs, probe_audio_inputs
+from .image_inputs import ImageInputs, probe_image_inputs
 from .input_kinds import INPUT_KINDS, NOT_INPUTS
 from .inputs import MAX_VERIFIED_LENGTH, InputBuilder, longest_input
 from .tasks import Task
@@ -28,9 +30,17 @@ class ProbedInputs:
         left_out: arguments of the model's forward that could change its outputs and that the graph does not take.
     """
 
-    builder: InputBuilder
+    builder: InputBuilder | ImageInputs | AudioInputs
     defaults: Mapping[str, int]
     left_out: tuple[str, ...]
+
+
+def main_input_of(model: PreTrainedModel) -> str:
+    """The input that everything else goes with: text, image or audio, as the model says and its forward takes."""
+    parameters = inspect.signature(model.forward).parameters
+    said = getattr(model, "main_input_name", "input_ids")
+    candidates = (said, "input_ids", "pixel_values", "input_values", "input_features")
+    return next((name for name in candidates if name in parameters), said)
 
 
 def probe_inputs(model: PreTrainedModel, task: Task, tokenizer: Any | None) -> ProbedInputs:
@@ -41,6 +51,31 @@ def probe_inputs(model: PreTrainedModel, task: Task, tokenizer: Any | None) -> P
     Raises:
         ExportError: the model runs on none of the inputs Headway can make.
     """
+    main_input = main_input_of(model)
+    if main_input == "pixel_values":
+        return _probe_images(model, task)
+    if main_input in ("input_values", "input_features"):
+        return _probe_audio(model, task, main_input)
+    return _probe_text(model, task, tokenizer)
+
+
+def _probe_images(model: PreTrainedModel, task: Task) -> ProbedInputs:
+    return ProbedInputs(probe_image_inputs(model, task), {}, ())
+
+
+def _probe_audio(model: PreTrainedModel, task: Task, main_input: str) -> ProbedInputs:
+    builder = probe_audio_inputs(model, task, main_input)
+    parameters = inspect.signature(model.forward).parameters
+    if "attention_mask" not in parameters or builder.layout.time_axis is None:
+        return ProbedInputs(builder, {}, ())
+    masked = replace(builder, names=(*builder.names, "attention_mask"))
+    usage = _usage(model, masked, "attention_mask")
+    if usage is Usage.IGNORED:
+        return ProbedInputs(builder, {}, ())
+    return ProbedInputs(masked, {"attention_mask": 1} if usage is Usage.DEFAULT else {}, ())
+
+
+def _probe_text(model: PreTrainedModel, task: Task, tokenizer: Any | None) -> ProbedInputs:
     parameters = tuple(inspect.signature(model.forward).parameters)
     accepted = [name for name in INPUT_KINDS if name in parameters]
     builder = _within_limit(model, _first_runnable(model, _ids_builder(model, task, tokenizer), accepted))
@@ -67,7 +102,7 @@ def encoder_input_builder(model: PreTrainedModel, task: Task, tokenizer: Any | N
     Raises:
         ExportError: the model runs on none of the inputs Headway can make.
     """
-    builder = probe_inputs(model, task, tokenizer).builder
+    builder = _probe_text(model, task, tokenizer).builder
     return replace(builder, names=tuple(name for name in builder.names if not name.startswith("decoder_")))
 
 
@@ -80,7 +115,7 @@ class Usage(Enum):
     NO_DEFAULT = "leaving it out is like no number"
 
 
-def _usage(model: PreTrainedModel, builder: InputBuilder, name: str) -> Usage:
+def _usage(model: PreTrainedModel, builder: InputBuilder | AudioInputs, name: str) -> Usage:
     example = builder.trace_example()
     absent = INPUT_KINDS[name].absent
     without = _try_run(model, {key: value for key, value in example.items() if key != name})
@@ -88,7 +123,7 @@ def _usage(model: PreTrainedModel, builder: InputBuilder, name: str) -> Usage:
         return Usage.REQUIRED
     filled = _try_run(model, {**example, name: torch.full_like(example[name], absent(builder.config))})
     # Right padding hides nothing from a decoder's last token: only a hole at the start shows that a mask is read.
-    given = _with_hole(example[name]) if name == "attention_mask" else example[name]
+    given = _with_hole(example[name]) if name == "attention_mask" and "input_ids" in example else example[name]
     shown = _try_run(model, {**example, name: given})
     if filled is None or shown is None:
         return Usage.REQUIRED

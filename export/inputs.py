@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from transformers import PreTrainedModel
@@ -53,6 +53,7 @@ class InputBuilder:
     pad_token_id: int = 0
     special_ids: frozenset[int] = frozenset()
     final_id: int | None = None
+    computed_axes: ClassVar[Mapping[int, str]] = {}
 
     def build(self, lengths: list[int], choices: int = _TRACE_CHOICES, seed: int = 0) -> dict[str, torch.Tensor]:
         """Right-padded inputs: one row for each length, (batch, sequence, …) or (batch, choices, sequence, …)."""

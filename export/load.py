@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import inspect
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -67,7 +68,7 @@ def load_checkpoint(
     with _quiet_transformers():
         with reading(source):
             config = transformers.AutoConfig.from_pretrained(source, **hub)
-        head = resolve_task(task) if task else infer_task(config)
+        head = resolve_task(task, config) if task else infer_task(config)
         with reading(source, allow_pickle=allow_pickle):
             model, info = class_of_task(head, config).from_pretrained(
                 source,
@@ -80,7 +81,7 @@ def load_checkpoint(
             )
         checkpoint = Checkpoint(model.eval(), head, tokenizer, _describe_source(source, config), _local_folder(source))
         _check_weights(checkpoint, info, allow_random_weights)
-        if tokenizer is None:
+        if tokenizer is None and _works_with_text(checkpoint):
             _load_tokenizer(checkpoint, source, hub)
     _warn_of_other_head(checkpoint, config)
     _complete_pad_token(checkpoint)
@@ -88,11 +89,12 @@ def load_checkpoint(
 
 
 def _from_memory(model: transformers.PreTrainedModel, task: str | None, tokenizer: Any | None) -> Checkpoint:
-    head = resolve_task(task) if task else task_of_architecture(type(model).__name__) or infer_task(model.config)
+    named = resolve_task(task, model.config) if task else task_of_architecture(type(model).__name__)
+    head = named or infer_task(model.config)
     # A copy: the caller's model keeps its precision, mode, device and attention implementation.
     model = copy.deepcopy(model).to(device="cpu", dtype=torch.float32).eval()
     checkpoint = Checkpoint(model, head, tokenizer, {"checkpoint": _last_part(model.config.name_or_path) or "memory"})
-    if tokenizer is None:
+    if tokenizer is None and _works_with_text(checkpoint):
         checkpoint.warnings.append("No tokenizer was given with the model: the artifact takes arrays, not text.")
     _complete_pad_token(checkpoint)
     return checkpoint
@@ -136,6 +138,12 @@ def _complete_pad_token(checkpoint: Checkpoint) -> None:
     pad_token_id = getattr(checkpoint.tokenizer, "pad_token_id", None)
     if getattr(config, "pad_token_id", None) is None and pad_token_id is not None:
         config.pad_token_id = pad_token_id
+
+
+def _works_with_text(checkpoint: Checkpoint) -> bool:
+    """Whether the model reads text, or writes it."""
+    reads = "input_ids" in inspect.signature(checkpoint.model.forward).parameters
+    return reads or checkpoint.task.name == "automatic-speech-recognition"
 
 
 def _load_tokenizer(checkpoint: Checkpoint, source: Any, hub: dict[str, Any]) -> None:

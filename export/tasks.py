@@ -1,7 +1,8 @@
 """Tasks: the field's names and synonyms, the class that loads each, and the outputs its graph has.
 
-The vocabulary is optimum's (`optimum.exporters.tasks.TasksManager`); this table says which of its tasks Headway exports
-and how. A new head is a new entry.
+One name may stand for several classes: speech is recognised by CTC heads and by encoder-decoders. The vocabulary is
+optimum's (`optimum.exporters.tasks.TasksManager`); this table says which of its tasks Headway exports and how. A new
+head is a new entry.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ class Task:
     """One kind of head.
 
     Args:
-        name: the field's name of the task.
+        name: the field's name of the task, which artifacts carry.
         auto_class: transformers' class that loads it.
         mapping: name of transformers' table of architectures, for telling the task from an architecture.
         outputs: names of the model output's fields that become the graph's outputs, in order; those a model does not
@@ -26,6 +27,7 @@ class Task:
         axes: names of the axes of ``input_ids``.
         family: how such models are exported, a key of ``convert.FAMILIES``.
         more_mappings: further such tables, whose architectures are loaded by their own class.
+        key: its name in :data:`TASKS` where several classes share the field's name.
     """
 
     name: str
@@ -35,6 +37,14 @@ class Task:
     axes: tuple[str, ...] = ("batch_size", "sequence_length")
     family: str = "head"
     more_mappings: tuple[str, ...] = ()
+    key: str = ""
+
+    @property
+    def model_types(self) -> frozenset[str]:
+        """Every model type in the task's own table."""
+        from transformers.models.auto import modeling_auto
+
+        return frozenset(getattr(modeling_auto, self.mapping))
 
     @property
     def architectures(self) -> frozenset[str]:
@@ -50,7 +60,7 @@ _BATCH_CHOICES = ("batch_size", "num_choices", "sequence_length")
 
 # In the order in which an architecture is looked up: the backbone's table also lists some heads, so it comes last.
 TASKS: Mapping[str, Task] = {
-    task.name: task
+    task.key or task.name: task
     for task in (
         Task(
             "text-classification",
@@ -99,22 +109,70 @@ TASKS: Mapping[str, Task] = {
             family="decoder",
         ),
         Task(
+            "image-classification",
+            "AutoModelForImageClassification",
+            "MODEL_FOR_IMAGE_CLASSIFICATION_MAPPING_NAMES",
+            ("logits",),
+        ),
+        Task(
+            "audio-classification",
+            "AutoModelForAudioClassification",
+            "MODEL_FOR_AUDIO_CLASSIFICATION_MAPPING_NAMES",
+            ("logits",),
+        ),
+        Task(
+            "automatic-speech-recognition",
+            "AutoModelForCTC",
+            "MODEL_FOR_CTC_MAPPING_NAMES",
+            ("logits",),
+            key="ctc",
+        ),
+        Task(
+            "automatic-speech-recognition",
+            "AutoModelForSpeechSeq2Seq",
+            "MODEL_FOR_SPEECH_SEQ_2_SEQ_MAPPING_NAMES",
+            ("logits",),
+            family="seq2seq",
+            key="speech-seq2seq",
+        ),
+        Task(
+            "zero-shot-image-classification",
+            "AutoModelForZeroShotImageClassification",
+            "MODEL_FOR_ZERO_SHOT_IMAGE_CLASSIFICATION_MAPPING_NAMES",
+            ("logits_per_image", "logits_per_text", "text_embeds", "image_embeds"),
+        ),
+        Task(
             "feature-extraction",
             "AutoModel",
             "MODEL_MAPPING_NAMES",
-            ("last_hidden_state", "pooler_output"),
+            ("last_hidden_state", "pooler_output", "text_embeds", "image_embeds"),
             more_mappings=("MODEL_FOR_TEXT_ENCODING_MAPPING_NAMES", "MODEL_FOR_PRETRAINING_MAPPING_NAMES"),
+        ),
+        Task(
+            "feature-extraction",
+            "AutoModelForTextEncoding",
+            "MODEL_FOR_TEXT_ENCODING_MAPPING_NAMES",
+            ("last_hidden_state", "pooler_output"),
+            key="text-encoding",
         ),
     )
 }
 
 
 # Names of transformers' pipelines that optimum does not list.
-_PIPELINE_NAMES = {"sentiment-analysis": "text-classification", "ner": "token-classification"}
+_PIPELINE_NAMES = {
+    "sentiment-analysis": "text-classification",
+    "ner": "token-classification",
+    "image-feature-extraction": "feature-extraction",
+}
 
 
-def resolve_task(name: str) -> Task:
+def resolve_task(name: str, config: Any | None = None) -> Task:
     """The task of a name: a task, a synonym that optimum or a pipeline uses, or the name of a class.
+
+    Args:
+        name: what a user calls it.
+        config: the checkpoint's, by which tasks of one name are told apart.
 
     Raises:
         TaskError: the name is unknown; the message lists what is known.
@@ -123,10 +181,20 @@ def resolve_task(name: str) -> Task:
 
     canonical = TasksManager.map_from_synonym(_PIPELINE_NAMES.get(name, name)).removesuffix("-with-past")
     by_class = {task.auto_class: task for task in TASKS.values()}
-    task = TASKS.get(canonical) or by_class.get(name) or task_of_architecture(name)
+    task = TASKS.get(canonical) or _task_of_name(canonical, config) or by_class.get(name) or task_of_architecture(name)
     if task is None:
         raise TaskError(f"Unknown task {name!r}; allowed are {_task_list()}, a synonym of optimum's, or a class name.")
     return task
+
+
+def _task_of_name(name: str, config: Any | None) -> Task | None:
+    """The task of a name that several share: the one that the checkpoint was saved for, else one that can load it."""
+    sharing = [task for task in TASKS.values() if task.name == name]
+    saved = set(getattr(config, "architectures", None) or ())
+    model_type = getattr(config, "model_type", None)
+    fitting = [task for task in sharing if saved & task.architectures]
+    fitting += [task for task in sharing if model_type in task.model_types]
+    return next(iter([*fitting, *sharing]), None)
 
 
 def infer_task(config: Any) -> Task:
@@ -163,4 +231,4 @@ def class_of_task(task: Task, config: Any) -> Any:
 
 
 def _task_list() -> str:
-    return ", ".join(TASKS)
+    return ", ".join(dict.fromkeys(task.name for task in TASKS.values()))

@@ -165,7 +165,8 @@ class Model:
                 continue
             if name not in self._defaults or main is None:
                 raise InputError(f"{name} is missing; the model takes {', '.join(self._specs)}.")
-            shape = (*main.shape, *spec.shape[main.ndim :])
+            sizes = dict(zip(self._specs[self.main_input_name].shape, main.shape, strict=True))
+            shape = [sizes.get(axis, axis) for axis in spec.shape]
             feeds[name] = np.full(shape, self._defaults[name], dtype=spec.dtype)
 
     def _check_ids(self, ids: Array) -> None:

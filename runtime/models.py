@@ -15,14 +15,19 @@ from .model_loading import HubOptions, open_artifact
 __all__ = [
     "MODEL_CLASSES",
     "AutoModel",
+    "AutoModelForAudioClassification",
+    "AutoModelForCTC",
     "AutoModelForCausalLM",
+    "AutoModelForImageClassification",
     "AutoModelForMaskedLM",
     "AutoModelForMultipleChoice",
     "AutoModelForNextSentencePrediction",
     "AutoModelForQuestionAnswering",
     "AutoModelForSeq2SeqLM",
     "AutoModelForSequenceClassification",
+    "AutoModelForTextEncoding",
     "AutoModelForTokenClassification",
+    "AutoModelForZeroShotImageClassification",
     "Model",
     "load_model",
 ]
@@ -76,11 +81,49 @@ class AutoModelForNextSentencePrediction(Model):
     output_ranks: ClassVar = {"logits": 2}
 
 
+class AutoModelForTextEncoding(AutoModel):
+    """A text encoder, such as T5's or CLIP's: ``last_hidden_state`` (batch, sequence, hidden) float32."""
+
+
+class AutoModelForImageClassification(Model):
+    """``logits`` (batch, num_labels) float32, from ``pixel_values`` (batch, channels, height, width) float32."""
+
+    task = "image-classification"
+    output_ranks: ClassVar = {"logits": 2}
+
+
+class AutoModelForAudioClassification(Model):
+    """``logits`` (batch, num_labels) float32, from ``input_values`` or ``input_features`` float32."""
+
+    task = "audio-classification"
+    output_ranks: ClassVar = {"logits": 2}
+
+
+class AutoModelForCTC(Model):
+    """``logits`` (batch, frames, vocab) float32, from ``input_values`` or ``input_features`` float32."""
+
+    task = "automatic-speech-recognition"
+    output_ranks: ClassVar = {"logits": 3}
+
+
+class AutoModelForZeroShotImageClassification(Model):
+    """``logits_per_image`` (images, texts) float32 and its transpose, from images and texts of two batches.
+
+    ``text_embeds`` (texts, dim) and ``image_embeds`` (images, dim) come along where the model has them.
+    """
+
+    task = "zero-shot-image-classification"
+    output_ranks: ClassVar = {"logits_per_image": 2}
+
+
 MODEL_CLASSES: dict[str, type[Model]] = {
     model_class.task: model_class
     for model_class in (
         AutoModel,
+        AutoModelForAudioClassification,
+        AutoModelForCTC,
         AutoModelForCausalLM,
+        AutoModelForImageClassification,
         AutoModelForMaskedLM,
         AutoModelForMultipleChoice,
         AutoModelForNextSentencePrediction,
@@ -88,6 +131,7 @@ MODEL_CLASSES: dict[str, type[Model]] = {
         AutoModelForSeq2SeqLM,
         AutoModelForSequenceClassification,
         AutoModelForTokenClassification,
+        AutoModelForZeroShotImageClassification,
     )
 }
 """Task → the class that loads its artifacts."""

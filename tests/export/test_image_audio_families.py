@@ -1,0 +1,56 @@
+"""Tiny random checkpoints whose input is an image or audio, exported and run without torch: PyTorch's outputs."""
+
+import numpy as np
+import pytest
+import torch
+import transformers
+
+import headway.runtime
+from headway.benchmarks.tiny_checkpoints import tiny_checkpoint
+from headway.export import export
+
+TOLERANCE = 1e-4
+IMAGE, AUDIO, CTC = "AutoModelForImageClassification", "AutoModelForAudioClassification", "AutoModelForCTC"
+BACKBONE = "AutoModel"
+IMAGES = [("vit", IMAGE), ("convnext", IMAGE)]
+WAVEFORMS = [("wav2vec2", CTC)]
+
+
+def exported(model_type, head, folder):
+    checkpoint = tiny_checkpoint(folder / "checkpoint", model_type, head)
+    report = export(checkpoint, folder / "artifact", task=head, progress=False)
+    model = getattr(transformers, head).from_pretrained(checkpoint).eval()
+    ours = getattr(headway.runtime, head).from_pretrained(folder / "artifact", device="cpu", num_threads=1)
+    return report, model, ours
+
+
+def relative_error(model, ours, inputs):
+    with torch.no_grad():
+        expected = model(**{name: torch.from_numpy(value) for name, value in inputs.items()}, return_dict=True)
+    actual = ours(**inputs)
+    pairs = [(expected[name].numpy(), value) for name, value in actual.items()]
+    assert all(wanted.shape == value.shape for wanted, value in pairs)
+    return max(np.abs(wanted - value).max() / np.abs(wanted).max() for wanted, value in pairs)
+
+
+@pytest.mark.parametrize(("model_type", "head"), IMAGES, ids=lambda value: value.removeprefix("AutoModelFor"))
+def test_images(model_type, head, tmp_path):
+    report, model, ours = exported(model_type, head, tmp_path)
+    spec = report.manifest.variants["fp32"].components["model"].inputs[0]
+    sides = [side if isinstance(side, int) else 96 for side in spec.shape[2:]]
+    random = np.random.default_rng(0)
+    for batch_size in (1, 3):
+        images = random.standard_normal((batch_size, 3, *sides), dtype=np.float32)
+        assert relative_error(model, ours, {"pixel_values": images}) <= TOLERANCE
+
+
+@pytest.mark.parametrize(("model_type", "head"), WAVEFORMS, ids=lambda value: value.removeprefix("AutoModelFor"))
+def test_waveforms(model_type, head, tmp_path):
+    _, model, ours = exported(model_type, head, tmp_path)
+    random = np.random.default_rng(0)
+    for lengths in ([3200], [5001, 2345, 4000]):
+        mask = (np.arange(max(lengths))[None] < np.array(lengths)[:, None]).astype(np.int64)
+        waves = random.standard_normal(mask.shape, dtype=np.float32) * mask.astype(np.float32)
+        assert relative_error(model, ours, {"input_values": waves, "attention_mask": mask}) <= TOLERANCE
+        without = ours(input_values=waves, attention_mask=np.ones_like(mask))
+        assert np.array_equal(ours(input_values=waves)[0], without[0])
