@@ -41,8 +41,15 @@ class TopK:
         """Ban what is below the k-th score."""
         if self._top_k < scores.shape[1]:
             for row_scores in scores:
-                row_scores[row_scores < kth_highest(row_scores, self._top_k)] = -np.inf
+                _keep_only(row_scores, np.flatnonzero(~(row_scores < kth_highest(row_scores, self._top_k))))
         return scores
+
+
+def _keep_only(scores: Scores, indices: Indices) -> None:
+    """Ban all tokens of a row but these: for few of them, much faster than assigning through a mask."""
+    kept = scores[indices]
+    scores.fill(-np.inf)
+    scores[indices] = kept
 
 
 class RowTruncation(ABC):

@@ -16,6 +16,9 @@ RowGenerators = list[np.random.Generator]
 Sampler = Callable[[Scores, NDArray[np.integer] | None], TokenIds]
 
 _BLOCK_SIZE = 256
+# So far below the highest score, exp() of the difference is 0 in float32.
+_NO_WEIGHT = np.float32(104)
+_FEW = 0.125
 
 
 def make_sampler(config: GenerationConfig, seed: Seed = None, *, num_rows: int) -> Sampler:
@@ -80,11 +83,16 @@ def draw(scores: Scores, generator: np.random.Generator, row: int = 0) -> int:
             f"Row {row} cannot be sampled: its highest score is {highest}. Relax the options that ban tokens, "
             "or pass remove_invalid_values=True if the model gives nan or inf."
         )
+    share = generator.random()
+    candidates = np.flatnonzero(scores > highest - _NO_WEIGHT)
+    if len(candidates) <= _FEW * len(scores):
+        position, _ = _locate(np.exp(scores[candidates] - highest), share)
+        return int(candidates[position])
     blocks = np.zeros((-(-len(scores) // _BLOCK_SIZE), _BLOCK_SIZE), dtype=np.float32)
     weights = blocks.reshape(-1)[: len(scores)]
     np.exp(scores - highest, out=weights)
     # First the block, then the token in it: summing the whole vocabulary up one by one would cost most of a draw.
-    block, rest = _locate(blocks.sum(axis=1), generator.random())
+    block, rest = _locate(blocks.sum(axis=1), share)
     position, _ = _locate(blocks[block], rest)
     return int(block) * _BLOCK_SIZE + position
 
