@@ -1,4 +1,4 @@
-"""Pipelines: text in, results in transformers' formats out, one file for each head."""
+"""Pipelines: items in, results in transformers' formats out, one file for each head."""
 
 from __future__ import annotations
 

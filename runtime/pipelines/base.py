@@ -4,66 +4,70 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Generic, TypeVar
+from typing import Any, ClassVar, Generic, Self, TypeVar
 
 import numpy as np
 
 from ..errors import InputTypeError
 from ..models import Model
-from ..tokenization.tokenizer import Tokenizer
-from .encode import CutLog, LengthPolicy
+from .encode import CutLog
 from .inputs import describe
-from .options import PipelineOptions
+from .options import CommonOptions
 from .progress import Progress
-from .runner import Runner
 from .windows import Window, prepared_ahead, windows
 
-Options = TypeVar("Options", bound=PipelineOptions)
+Options = TypeVar("Options", bound=CommonOptions)
 Prepared = TypeVar("Prepared")
 
-# Above this a tokenizer's limit stands for "none".
-_LARGEST_REAL_LIMIT = 10**20
+
+@dataclass(frozen=True)
+class Parts:
+    """What belongs to a model besides its graph, as the caller gave it; a pipeline loads what it needs and was not given.
+
+    Args:
+        tokenizer: a folder, a hub id, or a loaded tokenizer.
+        image_processor: a folder, a hub id, or a loaded image processor.
+        feature_extractor: a folder, a hub id, or a loaded feature extractor.
+    """
+
+    tokenizer: Any = None
+    image_processor: Any = None
+    feature_extractor: Any = None
 
 
 class Pipeline(ABC, Generic[Options, Prepared]):
-    """Text in, results out: tokenize, batch, run, decode.
+    """Items in, results out: prepare, batch, run, decode.
 
     A head says how its items are prepared (:meth:`prepare`) and how results come of them (:meth:`complete`). Calls
     from several threads may overlap.
 
     Args:
         model: the loaded head.
-        tokenizer: the tokenizer that belongs to it.
         task: the name the pipeline was asked for by.
         options: options for every call; a call may override them.
     """
 
     model_task: ClassVar[str]
     """Task of the artifacts this pipeline runs."""
-    options_type: ClassVar[type[PipelineOptions]] = PipelineOptions
-    output_names: ClassVar[tuple[str, ...] | None] = ("logits",)
-    """Outputs of the graph that the head reads."""
-    default_truncation: ClassVar[str] = "error"
+    options_type: ClassVar[type[CommonOptions]] = CommonOptions
     window_size: ClassVar[int] = 2048
-    """Items that are sorted by length together."""
+    """Items that are prepared together."""
 
-    def __init__(self, model: Model, tokenizer: Tokenizer, task: str, options: Mapping[str, Any]) -> None:
+    def __init__(self, model: Model, task: str, options: Mapping[str, Any]) -> None:
         self.model = model
-        self.tokenizer = tokenizer
         self.task = task
         self.options: Options = self.options_type().merged(task, options)  # type: ignore[assignment]
-        self.limit = length_limit(model, tokenizer)
-        self.pad_token_id = pad_token_id(model, tokenizer)
-        self.prepare_model()
 
-    def prepare_model(self) -> None:
-        """Check that the graph takes what a tokenizer gives; pipelines over ``generate()`` have their own way."""
-        self.runner = Runner(self.model, self.pad_token_id, self.output_names)
+    @classmethod
+    @abstractmethod
+    def build(cls, model: Model, parts: Parts, task: str, options: Mapping[str, Any]) -> Self:
+        """A pipeline over a loaded model, with what else it needs: given, or loaded from the model's folder."""
 
     @abstractmethod
     def prepare(self, window: Window, options: Options, cuts: CutLog) -> Prepared:
-        """Check the items of a window and tokenize them. Runs in a thread of its own where work is ahead.
+        """Check the items of a window and make inputs of them. Runs in a thread of its own where work is ahead.
 
         Raises:
             InputError, InputTypeError, InputTooLongError: an item cannot be used; the message names it.
@@ -130,16 +134,9 @@ class Pipeline(ABC, Generic[Options, Prepared]):
         """One list of the results of all windows."""
         return [result for window in results for result in window]
 
-    def policy(self, options: Options, strategy: str = "longest_first") -> LengthPolicy:
-        """What happens to texts over the limit under these options."""
-        return LengthPolicy.resolve(
-            self.limit, options.truncation, options.max_length, self.default_truncation, strategy
-        )
-
     def save_pretrained(self, folder: str | Path) -> None:
-        """Copy model and tokenizer into ``folder``, so that a pipeline loads from there."""
+        """Copy the model and what belongs to it into ``folder``, so that a pipeline loads from there."""
         self.model.save_pretrained(folder)
-        self.tokenizer.save_pretrained(folder)
 
     @property
     def device(self) -> str:
@@ -167,20 +164,3 @@ class Pipeline(ABC, Generic[Options, Prepared]):
                     progress.end_window()
         finally:
             cuts.report()
-
-
-def length_limit(model: Model, tokenizer: Tokenizer) -> int | None:
-    """Most tokens a model takes, special tokens counted: the smaller of its own and its tokenizer's limit."""
-    limits = [model.max_length]
-    if tokenizer.model_max_length and tokenizer.model_max_length < _LARGEST_REAL_LIMIT:
-        limits.append(tokenizer.model_max_length)
-    known = [limit for limit in limits if limit is not None]
-    return min(known) if known else None
-
-
-def pad_token_id(model: Model, tokenizer: Tokenizer) -> int | None:
-    """Id that fills rows up: the tokenizer's, or else the one the config names."""
-    if tokenizer.pad_token_id is not None:
-        return tokenizer.pad_token_id
-    configured = model.config.get("pad_token_id")
-    return configured if isinstance(configured, int) and configured >= 0 else None

@@ -17,12 +17,12 @@ from ..pooling import pool
 from ..sentence_transformers import read_recipe, unit_length
 from ..similarity import SIMILARITIES
 from ..tokenization.tokenizer import Tokenizer
-from .base import Pipeline
 from .encode import CutLog, encode_rows
 from .inputs import plain_texts
 from .options import PipelineOptions, require_flag
 from .progress import Progress
 from .runner import Array
+from .text import TextPipeline
 from .windows import Window
 
 FloatArray = NDArray[Any]
@@ -64,7 +64,7 @@ class PromptedRows:
     num_prompt_tokens: int
 
 
-class EmbedPipeline(Pipeline[EmbedOptions, PromptedRows]):
+class EmbedPipeline(TextPipeline[EmbedOptions, PromptedRows]):
     """Embeddings of texts.
 
     A text gives (dim,) float32, a list of texts (texts, dim) float32. Pooling, dense layers, normalisation, prompts and

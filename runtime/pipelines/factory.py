@@ -1,4 +1,4 @@
-"""``pipeline(task, model=…)``: from a name or folder to something to call with text."""
+"""``pipeline(task, model=…)``: from a name or folder to something to call."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from ..model_loading import HubOptions, open_artifact
 from ..models import MODEL_CLASSES, Model
 from ..providers import Provider
 from ..session import SessionOptions
-from ..tokenization.tokenizer import AutoTokenizer, Tokenizer
-from .base import Pipeline
+from ..tokenization.tokenizer import Tokenizer
+from .base import Parts, Pipeline
 from .inputs import describe
 from .registry import PIPELINES, pipeline_class, resolve_task
 
@@ -25,6 +25,8 @@ def pipeline(
     tokenizer: str | Path | Tokenizer | None = None,
     config: str | Path | Config | None = None,
     *,
+    image_processor: Any = None,
+    feature_extractor: Any = None,
     device: str | int = "auto",
     dtype: str | None = None,
     num_threads: int | None = None,
@@ -46,6 +48,8 @@ def pipeline(
         model: an exported folder, a hub id, or a loaded model.
         tokenizer: a folder, a hub id, or a loaded tokenizer; None takes the model's own.
         config: a folder, a hub id, or a loaded config that takes the place of the model's own.
+        image_processor: a folder, a hub id, or a loaded image processor; None takes the model's own.
+        feature_extractor: a folder, a hub id, or a loaded feature extractor; None takes the model's own.
         device: ``"auto"``, ``"cpu"``, ``"cuda"``, ``"cuda:1"`` or ``"openvino"``; as in transformers, -1 is the CPU
             and 0 and above a GPU.
         dtype: precision of the variant (``"fp32"``, ``"fp16"``, ``"int8"`` …); None takes fp32, or the only one.
@@ -89,15 +93,8 @@ def pipeline(
         )
     if config is not None:
         loaded.config = config if isinstance(config, Config) else Config.from_pretrained(config)
-    return found(loaded, _tokenizer(tokenizer, loaded), task or name or loaded.task, options)
-
-
-def _tokenizer(tokenizer: str | Path | Tokenizer | None, model: Model) -> Tokenizer:
-    if isinstance(tokenizer, Tokenizer):
-        return tokenizer
-    if tokenizer is not None and not isinstance(tokenizer, str | Path):
-        raise InputTypeError(f"tokenizer is a {type(tokenizer).__name__}; a folder, a hub id or a Tokenizer is needed.")
-    return AutoTokenizer.from_pretrained(model.artifact.folder if tokenizer is None else tokenizer)
+    parts = Parts(tokenizer, image_processor, feature_extractor)
+    return found.build(loaded, parts, task or name or loaded.task, options)
 
 
 def _device(device: str | int) -> str:

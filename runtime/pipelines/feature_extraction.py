@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..batching import Rows
-from .base import Pipeline
 from .encode import CutLog, encode_rows
 from .inputs import plain_texts
 from .options import PipelineOptions
 from .progress import Progress
 from .runner import token_vectors
+from .text import TextPipeline
 from .tokenizer_options import with_tokenizer_options
 from .windows import Window
 
@@ -30,7 +30,7 @@ class FeatureExtractionOptions(PipelineOptions):
     tokenize_kwargs: dict[str, Any] | None = None
 
 
-class FeatureExtractionPipeline(Pipeline[FeatureExtractionOptions, Rows]):
+class FeatureExtractionPipeline(TextPipeline[FeatureExtractionOptions, Rows]):
     """Hidden states of every token.
 
     A text gives a nested list [1][sequence][hidden] of floats, special tokens included; with

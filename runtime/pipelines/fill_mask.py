@@ -15,11 +15,11 @@ from ..errors import InputError, OptionError
 from ..models import Model
 from ..numerics import softmax
 from ..tokenization.tokenizer import Tokenizer
-from .base import Pipeline
 from .encode import CutLog, encode_rows
 from .inputs import plain_texts, require_text
 from .options import PipelineOptions
 from .progress import Progress
+from .text import TextPipeline
 from .tokenizer_options import with_tokenizer_options
 from .windows import Window
 
@@ -46,7 +46,7 @@ class FillMaskOptions(PipelineOptions):
             raise OptionError(f"top_k is {self.top_k!r}; it must be a whole number of at least 1.")
 
 
-class FillMaskPipeline(Pipeline[FillMaskOptions, Rows]):
+class FillMaskPipeline(TextPipeline[FillMaskOptions, Rows]):
     """Tokens for the masks of a text.
 
     A text with one mask gives a list of ``{"score", "token", "token_str", "sequence"}``, best first; with several

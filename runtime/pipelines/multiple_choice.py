@@ -11,11 +11,11 @@ import numpy as np
 from ..batching import IntArray, PaddedBatch, Rows, padded_batches, token_batches
 from ..errors import InputError
 from ..numerics import softmax
-from .base import Pipeline
 from .encode import CutLog, encode_rows
 from .inputs import by_index, require_keys, require_text, require_texts
 from .options import PipelineOptions
 from .progress import Progress
+from .text import TextPipeline
 from .text_classification import require_top_k
 from .windows import Window
 
@@ -54,7 +54,7 @@ class Questions:
         return np.array([len(own) for own in self.choices], dtype=np.int64)
 
 
-class MultipleChoicePipeline(Pipeline[MultipleChoiceOptions, Questions]):
+class MultipleChoicePipeline(TextPipeline[MultipleChoiceOptions, Questions]):
     """Scores of the choices of a prompt.
 
     A prompt with its choices (``{"prompt", "choices"}``) gives a list of ``{"label", "score", "index"}``, best first:

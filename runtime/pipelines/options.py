@@ -14,8 +14,38 @@ _TRUNCATION_CHOICES = (None, True, False, "error", "warn", "do_not_truncate", *T
 
 
 @dataclass(frozen=True)
-class PipelineOptions:
+class CommonOptions:
     """Options that every pipeline takes.
+
+    Args:
+        batch_size: most items that run at once; None takes what suits the model and the device.
+        show_progress: a bar on stderr; None shows one on a terminal for work over a second.
+    """
+
+    batch_size: int | None = None
+    show_progress: bool | None = None
+
+    def __post_init__(self) -> None:
+        require_limit("batch_size", self.batch_size)
+
+    def merged(self, task: str, overrides: Mapping[str, Any]) -> Self:
+        """A copy with ``overrides`` in place.
+
+        Raises:
+            OptionError: a name this pipeline does not know, or a value it cannot take.
+        """
+        if not overrides:
+            return self
+        known = [field.name for field in fields(self)]
+        unknown = [name for name in overrides if name not in known]
+        if unknown:
+            raise OptionError(f"{task} has no option {', '.join(map(repr, unknown))}; it takes {', '.join(known)}.")
+        return replace(self, **overrides)
+
+
+@dataclass(frozen=True)
+class PipelineOptions(CommonOptions):
+    """Options that every pipeline over texts takes.
 
     Args:
         batch_size: most texts that run at once; None leaves it to ``max_batch_tokens``.
@@ -31,34 +61,18 @@ class PipelineOptions:
         show_progress: a bar on stderr; None shows one on a terminal for work over a second.
     """
 
-    batch_size: int | None = None
     max_batch_tokens: int | None = None
     num_streams: int | None = None
     truncation: bool | str | None = None
     max_length: int | None = None
     padding: bool | str | None = None
-    show_progress: bool | None = None
 
     def __post_init__(self) -> None:
-        require_limit("batch_size", self.batch_size)
+        super().__post_init__()
         require_limit("max_batch_tokens", self.max_batch_tokens)
         require_limit("num_streams", self.num_streams)
         require_limit("max_length", self.max_length)
         require_choice("truncation", self.truncation, _TRUNCATION_CHOICES)
-
-    def merged(self, task: str, overrides: Mapping[str, Any]) -> Self:
-        """A copy with ``overrides`` in place.
-
-        Raises:
-            OptionError: a name this pipeline does not know, or a value it cannot take.
-        """
-        if not overrides:
-            return self
-        known = [field.name for field in fields(self)]
-        unknown = [name for name in overrides if name not in known]
-        if unknown:
-            raise OptionError(f"{task} has no option {', '.join(map(repr, unknown))}; it takes {', '.join(known)}.")
-        return replace(self, **overrides)
 
 
 def require_choice(name: str, value: Any, choices: tuple[Any, ...]) -> None:

@@ -13,12 +13,12 @@ from numpy.typing import NDArray
 from ..batching import Rows
 from ..errors import InputError, InputTooLongError, InputTypeError, OptionError
 from .answer_spans import Answer, SpanScores, add_answers, best_spans
-from .base import Pipeline
 from .encode import CutLog, NameOf, tokenize
 from .inputs import describe, require_keys, require_text
 from .options import PipelineOptions, require_flag
 from .progress import Progress
 from .runner import Array
+from .text import TextPipeline
 from .windows import Window
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ class Pieces:
     context_sequence: int
 
 
-class QuestionAnsweringPipeline(Pipeline[QuestionAnsweringOptions, Pieces]):
+class QuestionAnsweringPipeline(TextPipeline[QuestionAnsweringOptions, Pieces]):
     """Answers to questions, as spans of their contexts.
 
     A question with its context gives ``{"score", "start", "end", "answer"}``, or with ``top_k`` above one a list of

@@ -15,12 +15,12 @@ from ..models import Model
 from ..numerics import softmax
 from ..sentence_transformers import ACTIVATIONS, EmbeddingRecipe, activation_function, read_recipe
 from ..tokenization.tokenizer import Tokenizer
-from .base import Pipeline
 from .encode import CutLog, Text, encode_rows
 from .inputs import by_index, describe, require_keys, require_text, require_texts
 from .options import PipelineOptions, require_flag
 from .progress import Progress
 from .runner import vectors
+from .text import TextPipeline
 from .text_classification import require_top_k
 from .windows import Window
 
@@ -62,7 +62,7 @@ class Candidates:
     rows: Rows
 
 
-class RerankPipeline(Pipeline[RerankOptions, Candidates]):
+class RerankPipeline(TextPipeline[RerankOptions, Candidates]):
     """Ranks documents by a query.
 
     A query with its documents (``{"query", "documents"}``) gives ``[{"corpus_id", "score"}]``, best first, with

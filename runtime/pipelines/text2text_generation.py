@@ -17,11 +17,11 @@ from ..generation.history import TokenIds
 from ..generation.seq2seq import AutoModelForSeq2SeqLM
 from ..models import Model
 from ..tokenization.tokenizer import Tokenizer
-from .base import Pipeline
 from .encode import CutLog, encode_rows
 from .inputs import plain_texts
 from .options import PipelineOptions
 from .progress import Progress
+from .text import TextPipeline
 from .text2text_options import Text2TextOptions, model_defaults
 from .windows import Window
 
@@ -40,7 +40,7 @@ class EncodedTexts:
     generate: Mapping[str, Any]
 
 
-class Text2TextGenerationPipeline(Pipeline[Text2TextOptions, EncodedTexts]):
+class Text2TextGenerationPipeline(TextPipeline[Text2TextOptions, EncodedTexts]):
     """A text for each text.
 
     A text gives ``[{"generated_text"}]``, as many as ``num_return_sequences`` asks for; a list gives one

@@ -13,12 +13,12 @@ from ..batching import Rows
 from ..configuration import Config
 from ..errors import OptionError
 from ..numerics import FloatArray, sigmoid, softmax
-from .base import Pipeline
 from .encode import CutLog, encode_rows
 from .inputs import is_pair, texts_and_pairs
 from .options import PipelineOptions
 from .progress import Progress
 from .runner import vectors
+from .text import TextPipeline
 from .windows import Window
 
 SCORE_FUNCTIONS: Mapping[str, Callable[[NDArray[Any]], FloatArray]] = {
@@ -59,7 +59,7 @@ class TextClassificationOptions(PipelineOptions):
             )
 
 
-class TextClassificationPipeline(Pipeline[TextClassificationOptions, Rows]):
+class TextClassificationPipeline(TextPipeline[TextClassificationOptions, Rows]):
     """Labels of a text, or of a pair of texts.
 
     A text gives ``[{"label", "score"}]``, a pair ``{"label", "score"}``, a list one ``{"label", "score"}`` for each.

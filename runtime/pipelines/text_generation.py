@@ -13,12 +13,12 @@ from ..errors import InputError, InputTypeError, OptionError, TaskError
 from ..generation.causal_lm import AutoModelForCausalLM
 from ..generation.config import GenerationConfig
 from ..generation.history import TokenIds
-from .base import Pipeline
 from .encode import CutLog
 from .generate_options import GenerateOptions
 from .inputs import describe, require_text
 from .options import require_flag
 from .progress import Progress
+from .text import TextPipeline
 from .windows import Window
 
 # What applies where neither the call nor the model says, as in transformers' pipeline.
@@ -74,7 +74,7 @@ class Prompt:
     input_ids: TokenIds
 
 
-class TextGenerationPipeline(Pipeline[TextGenerationOptions, list[Prompt]]):
+class TextGenerationPipeline(TextPipeline[TextGenerationOptions, list[Prompt]]):
     """What a language model writes after a prompt.
 
     A text gives ``[{"generated_text": prompt + new text}]``, a chat (a list of ``{"role", "content"}``)

@@ -15,13 +15,13 @@ from ..models import Model
 from ..numerics import softmax
 from ..tokenization.batch_encoding import BatchEncoding
 from ..tokenization.tokenizer import Tokenizer
-from .base import Pipeline
 from .encode import CutLog, require_within_limit, tokenize
 from .entities import STRATEGIES, Entity, EntityFinder, without_overlaps
 from .inputs import describe, plain_texts, require_texts
 from .options import PipelineOptions, require_choice, require_flag
 from .progress import Progress
 from .runner import Array, token_vectors
+from .text import TextPipeline
 from .windows import Window
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ class TokenizedTexts:
     rows: Rows
 
 
-class TokenClassificationPipeline(Pipeline[TokenClassificationOptions, TokenizedTexts]):
+class TokenClassificationPipeline(TextPipeline[TokenClassificationOptions, TokenizedTexts]):
     """Labels of tokens, or entities.
 
     A text gives a list of ``{"entity", "score", "index", "word", "start", "end"}``, or with an aggregation strategy of

@@ -15,12 +15,12 @@ from ..errors import InputError, OptionError
 from ..models import Model
 from ..numerics import softmax
 from ..tokenization.tokenizer import Tokenizer
-from .base import Pipeline
 from .encode import CutLog, encode_rows
 from .inputs import by_index, describe, require_keys, require_text, require_texts
 from .options import PipelineOptions
 from .progress import Progress
 from .runner import vectors
+from .text import TextPipeline
 from .windows import Window
 
 logger = logging.getLogger("headway")
@@ -62,7 +62,7 @@ class Judgements:
     rows: Rows
 
 
-class ZeroShotClassificationPipeline(Pipeline[ZeroShotOptions, Judgements]):
+class ZeroShotClassificationPipeline(TextPipeline[ZeroShotOptions, Judgements]):
     """Scores of labels that the model was not trained on.
 
     A text gives ``{"sequence", "labels", "scores"}``, best label first; a list of texts a list of them. Each label
