@@ -13,6 +13,8 @@ from .report import RESULTS, table
 BENCHMARKS: Mapping[str, str] = {
     "decoding": "headway.benchmarks.decoding",
     "embeddings": "headway.benchmarks.embeddings",
+    "prompt_lookup": "headway.benchmarks.prompt_lookup",
+    "step_overhead": "headway.benchmarks.step_overhead",
 }
 
 
