@@ -20,9 +20,11 @@ from multiprocessing.context import ForkProcess
 from pathlib import Path
 from typing import Any
 
-from .coverage_report import write_report
+from .coverage_report import FAILED, OK, STATUSES, write_report
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
+# A process that waits for something takes no CPU time, so that only the clock ends it.
+_WALL_TIME_FACTOR = 20
 _PACKAGES = ("torch", "transformers", "onnx", "onnxscript", "onnxruntime")
 
 
@@ -40,11 +42,11 @@ class CoverageRun:
     Args:
         path: the JSON file.
         jobs: processes at a time.
-        timeout_s: wall time a pair may take.
+        timeout_s: CPU time a pair may take; a machine that is busy with other things does not count against it.
         memory_bytes: address space a pair may take.
     """
 
-    def __init__(self, path: Path, *, jobs: int = 1, timeout_s: float = 300, memory_bytes: int = 16 << 30) -> None:
+    def __init__(self, path: Path, *, jobs: int = 1, timeout_s: int = 120, memory_bytes: int = 16 << 30) -> None:
         self.path = path
         self.jobs = jobs
         self.timeout_s = timeout_s
@@ -56,6 +58,11 @@ class CoverageRun:
         """Take over the outcomes of an earlier run."""
         if self.path.is_file():
             self.outcomes = json.loads(self.path.read_text(encoding="utf-8"))["pairs"]
+
+    def is_due(self, pair: Any, again: Sequence[str] = ()) -> bool:
+        """Whether a pair has no outcome yet, or one of those that are tried again."""
+        outcome = self.outcomes.get(pair.key)
+        return outcome is None or outcome["status"] in again
 
     def run(self, pairs: Iterable[Any]) -> None:
         """Run all pairs."""
@@ -71,14 +78,15 @@ class CoverageRun:
                 outcome = self._finish(entry)
                 self._keep(entry.pair, outcome)
                 done = total - len(waiting) - len(running)
-                _show(f"[{done}/{total}] {entry.pair}: {outcome['status']} {outcome.get('path', '')}")
+                _show(f"[{done}/{total}] {entry.pair}: {_described(outcome)}")
 
     def _start(self, pair: Any) -> _Running:
         receiver, sender = self._context.Pipe(duplex=False)
-        process = self._context.Process(target=_check, args=(pair, sender, self.memory_bytes), daemon=True)
+        arguments = (pair, sender, self.timeout_s, self.memory_bytes)
+        process = self._context.Process(target=_check, args=arguments, daemon=True)
         process.start()
         sender.close()
-        return _Running(pair, process, receiver, time.monotonic() + self.timeout_s)
+        return _Running(pair, process, receiver, time.monotonic() + _WALL_TIME_FACTOR * self.timeout_s)
 
     def _is_over(self, entry: _Running) -> bool:
         return entry.receiver.poll() or time.monotonic() >= entry.deadline
@@ -90,13 +98,14 @@ class CoverageRun:
             outcome = {}
         if not outcome and entry.process.is_alive():
             entry.process.kill()
-            outcome = {"status": "failed", "reason": f"over {self.timeout_s:.0f} s"}
+            waited = _WALL_TIME_FACTOR * self.timeout_s
+            outcome = {"status": FAILED, "reason": f"it was still waiting for something after {waited} s"}
         entry.process.join()
         entry.receiver.close()
-        return outcome or {"status": "failed", "reason": f"the process ended with {entry.process.exitcode}"}
+        return outcome or {"status": FAILED, "reason": f"the process ended with {entry.process.exitcode}"}
 
     def _keep(self, pair: Any, outcome: Mapping[str, Any]) -> None:
-        self.outcomes[f"{pair.task}/{pair.model_type}"] = dict(outcome)
+        self.outcomes[pair.key] = dict(outcome)
         data = {"packages": package_versions(), "pairs": dict(sorted(self.outcomes.items()))}
         partial = self.path.with_suffix(".partial")
         partial.write_text(json.dumps(data, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
@@ -114,10 +123,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     # Read when the libraries are imported; each process has one thread, so that forking is safe.
     os.environ.update(HF_HUB_OFFLINE="1", OMP_NUM_THREADS="1", TOKENIZERS_PARALLELISM="false")
     from . import coverage_warmup
-    from .coverage_pairs import TEXT_HEADS, registered_pairs
+    from .coverage_pairs import HEADS, registered_pairs
 
     coverage_warmup.import_everything()
-    pairs = list(registered_pairs(arguments.tasks or TEXT_HEADS, arguments.models or ()))
+    pairs = list(registered_pairs(arguments.heads or HEADS, arguments.models or ()))
     arguments.output.mkdir(parents=True, exist_ok=True)
     run = CoverageRun(
         arguments.output / "coverage.json",
@@ -125,17 +134,20 @@ def main(argv: Sequence[str] | None = None) -> int:
         timeout_s=arguments.timeout,
         memory_bytes=arguments.memory << 30,
     )
-    if arguments.resume:
+    if arguments.resume or arguments.again:
         run.resume()
-        pairs = [pair for pair in pairs if f"{pair.task}/{pair.model_type}" not in run.outcomes]
+        pairs = [pair for pair in pairs if run.is_due(pair, arguments.again)]
     run.run(pairs)
-    write_report(arguments.output / "coverage.md", run.outcomes, package_versions())
+    groups = {name: head.group for name, head in HEADS.items()}
+    write_report(arguments.output / "coverage.md", run.outcomes, package_versions(), groups)
     return 0
 
 
-def _check(pair: Any, sender: Connection, memory_bytes: int) -> None:
+def _check(pair: Any, sender: Connection, cpu_seconds: int, memory_bytes: int) -> None:
     from .coverage_check import check_pair
 
+    # Past the first limit a signal comes, which says where the time went; the second ends the process.
+    resource.setrlimit(resource.RLIMIT_CPU, (cpu_seconds, cpu_seconds + 20))
     resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
     # Model code prints as it likes; the run's own lines are all that is wanted.
     with open(os.devnull, "w") as nothing:
@@ -144,18 +156,26 @@ def _check(pair: Any, sender: Connection, memory_bytes: int) -> None:
     sender.send(check_pair(pair).to_dict())
 
 
+def _described(outcome: Mapping[str, Any]) -> str:
+    details = outcome["reason"] if outcome["status"] != OK else outcome.get("path", "")
+    return f"{outcome['status']}, {outcome.get('seconds', 0)} s, {details}"
+
+
 def _show(line: str) -> None:
     sys.stderr.write(line + "\n")
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m headway.benchmarks.coverage", description=__doc__)
-    parser.add_argument("--tasks", nargs="+", help="tasks (default: all heads)")
+    parser.add_argument("--heads", nargs="+", help="heads, by their task (default: all)")
     parser.add_argument("--models", nargs="+", help="model types (default: all)")
     parser.add_argument("--jobs", type=int, default=len(os.sched_getaffinity(0)), help="processes at a time")
-    parser.add_argument("--timeout", type=float, default=300, help="seconds a pair may take (default: 300)")
+    parser.add_argument("--timeout", type=int, default=120, help="seconds of CPU time a pair may take (default: 120)")
     parser.add_argument("--memory", type=int, default=16, help="GiB of address space a pair may take (default: 16)")
     parser.add_argument("--resume", action="store_true", help="keep the outcomes of an earlier run")
+    parser.add_argument(
+        "--again", nargs="+", choices=STATUSES, default=(), help="resume, but run pairs with these outcomes once more"
+    )
     parser.add_argument("--output", type=Path, default=DOCS, help="folder of coverage.json and coverage.md")
     return parser
 

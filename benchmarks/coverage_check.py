@@ -2,29 +2,29 @@
 
 from __future__ import annotations
 
+import signal
 import tempfile
 import time
+import traceback
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
-import numpy as np
-import torch
 import transformers
 
 from headway.export import export
-from headway.export.input_probe import probe_inputs
-from headway.export.inputs import InputBuilder
 from headway.export.tasks import TASKS
-from headway.export.verify import FP32_TOLERANCE, relative_error
-from headway.runtime.models import MODEL_CLASSES
+from headway.export.verify import FP32_TOLERANCE
+from headway.runtime import models
 
+from .coverage_compare import COMPARISONS
 from .coverage_pairs import Pair
+from .coverage_report import EXCLUDED, FAILED, OK
 from .tiny_checkpoints import tiny_checkpoint
 
-OK, FAILED, EXCLUDED = "ok", "failed", "excluded"
-SHAPES = {"batch 3, ragged": [9, 5, 12], "batch 1, length 6": [6]}
+_LONGEST_REASON = 1500
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Outcome:
         status: ``ok``, ``failed``, or ``excluded`` where PyTorch itself cannot make or run the model here.
         reason: one line; of what failed, or why earlier paths were refused.
         path: the export path that gave the graph.
-        seconds: wall time of the whole pair.
+        seconds: CPU time of the whole pair.
         error: largest relative error against PyTorch, through the runtime.
     """
 
@@ -50,31 +50,41 @@ class Outcome:
         return {key: value for key, value in vars(self).items() if value not in ("", None)}
 
 
+class OutOfTimeError(BaseException):
+    """The CPU time of a pair is used up; no ``except Exception`` on the way takes it for a path that failed."""
+
+
 def check_pair(pair: Pair) -> Outcome:
     """Run one pair; whatever goes wrong becomes its outcome."""
-    start = time.perf_counter()
+    start = time.process_time()
     warnings.simplefilter("ignore")
     transformers.logging.set_verbosity_error()
     transformers.logging.disable_progress_bar()
+    signal.signal(signal.SIGXCPU, _out_of_time)
     with tempfile.TemporaryDirectory() as folder:
-        outcome = _check_in(Path(folder), pair)
-    return Outcome(**{**vars(outcome), "seconds": round(time.perf_counter() - start, 1)})
+        try:
+            outcome = _check_in(Path(folder), pair)
+        except OutOfTimeError as error:
+            place = _place_of(error)
+            outcome = Outcome(FAILED, f"its CPU time ran out after {time.process_time() - start:.0f} s, {place}")
+    return replace(outcome, seconds=round(time.process_time() - start, 1))
 
 
 def _check_in(folder: Path, pair: Pair) -> Outcome:
     try:
-        checkpoint = tiny_checkpoint(folder / "checkpoint", pair.model_type, pair.auto_class)
-        model = getattr(transformers, pair.auto_class).from_pretrained(checkpoint).eval()
-        builder = probe_inputs(model, TASKS[pair.task], None).builder
+        checkpoint = tiny_checkpoint(folder / "checkpoint", pair.model_type, pair.head.auto_class)
+        model = getattr(transformers, pair.head.auto_class).from_pretrained(checkpoint).eval()
+        comparison = COMPARISONS[TASKS[pair.head.task].family](model, TASKS[pair.head.task])
     except Exception as error:
         return Outcome(EXCLUDED, f"PyTorch: {_one_line(error)}")
     try:
-        report = export(checkpoint, folder / "artifact", task=pair.task, progress=False)
+        report = export(checkpoint, folder / "artifact", task=pair.head.task, progress=False)
     except Exception as error:
         return Outcome(FAILED, _one_line(error))
     path, refused = report.manifest.trace["path"], report.manifest.trace["refused"]
     try:
-        error_found = _largest_error(folder / "artifact", pair, model, builder)
+        loaded = getattr(models, pair.head.auto_class).from_pretrained(folder / "artifact", device="cpu", num_threads=1)
+        error_found = comparison.largest_error(loaded)
     except Exception as error:
         return Outcome(FAILED, f"runtime: {_one_line(error)}", path)
     if not error_found <= FP32_TOLERANCE:
@@ -83,23 +93,18 @@ def _check_in(folder: Path, pair: Pair) -> Outcome:
     return Outcome(OK, why, path, error=error_found)
 
 
-def _largest_error(artifact: Path, pair: Pair, model: Any, builder: InputBuilder) -> float:
-    loaded = MODEL_CLASSES[pair.task].from_pretrained(artifact, device="cpu", num_threads=1)
-    errors = []
-    for seed, lengths in enumerate(SHAPES.values()):
-        inputs = builder.build(lengths, seed=100 + seed)
-        with torch.no_grad():
-            expected = model(**inputs, return_dict=True)
-        actual = loaded(**{name: tensor.numpy() for name, tensor in inputs.items()})
-        for name, value in actual.items():
-            reference = expected[name].numpy()
-            mask = inputs.get("attention_mask")
-            if mask is not None and mask.dim() == 2 and reference.shape[:2] == tuple(mask.shape):
-                reference, value = reference[mask.bool().numpy()], value[mask.bool().numpy()]
-            errors.append(relative_error(reference, np.asarray(value)))
-    return max(errors)
+def _out_of_time(number: int, frame: FrameType | None) -> None:
+    raise OutOfTimeError
+
+
+def _place_of(error: BaseException) -> str:
+    """The innermost step of our own that was under way."""
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if "site-packages" not in frame.filename]
+    names = [f"{Path(frame.filename).stem}.{frame.name}" for frame in frames if "/lib/python" not in frame.filename]
+    names = [name for name in names if not name.endswith("._out_of_time")]
+    return f"in {names[-1]}" if names else "in a library"
 
 
 def _one_line(error: BaseException) -> str:
     text = " ".join(str(error).split())
-    return f"{type(error).__name__}: {text}"[:600]
+    return f"{type(error).__name__}: {text}"[:_LONGEST_REASON]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,58 +12,98 @@ from transformers.models.auto import modeling_auto
 
 from headway.export.tasks import TASKS
 
-# Task → what its pairs are counted under. A new head is a new entry.
-TEXT_HEADS = (
-    "feature-extraction",
-    "text-classification",
-    "token-classification",
-    "question-answering",
-    "multiple-choice",
-    "next-sentence-prediction",
-    "fill-mask",
-)
-GROUPS = {"text heads": TEXT_HEADS}
+
+@dataclass(frozen=True)
+class Head:
+    """A head whose pairs are counted.
+
+    Args:
+        name: the task's, or one that tells a head apart whose checkpoints belong to another head's task.
+        group: heads that are counted together.
+        task: what its checkpoints are exported for.
+        auto_class: transformers' class that loads them.
+        mapping: name of transformers' table of architectures.
+        text_only: leave out model types whose main input is no text.
+    """
+
+    name: str
+    group: str
+    task: str
+    auto_class: str
+    mapping: str
+    text_only: bool = False
 
 
-@dataclass(frozen=True, order=True)
+TEXT, DECODERS, SEQ2SEQ, OTHERS = "text heads", "decoders", "encoder-decoders", "images and audio"
+_GROUPS = {
+    "text-classification": TEXT,
+    "token-classification": TEXT,
+    "question-answering": TEXT,
+    "multiple-choice": TEXT,
+    "next-sentence-prediction": TEXT,
+    "fill-mask": TEXT,
+    "feature-extraction": TEXT,
+    "text-generation": DECODERS,
+    "text2text-generation": SEQ2SEQ,
+}
+
+
+def _heads() -> Iterator[Head]:
+    for name in (*_GROUPS, *(name for name in TASKS if name not in _GROUPS)):
+        task = TASKS[name]
+        is_backbone = name == "feature-extraction"
+        yield Head(name, _GROUPS.get(name, OTHERS), name, task.auto_class, task.mapping, text_only=is_backbone)
+    yield Head(
+        "text-encoding",
+        TEXT,
+        "feature-extraction",
+        "AutoModelForTextEncoding",
+        "MODEL_FOR_TEXT_ENCODING_MAPPING_NAMES",
+    )
+
+
+HEADS: Mapping[str, Head] = {head.name: head for head in _heads()}
+
+
+@dataclass(frozen=True)
 class Pair:
     """A model type and a head."""
 
-    task: str
+    head: Head
     model_type: str
 
     @property
-    def auto_class(self) -> str:
-        """Transformers' class that loads it."""
-        return TASKS[self.task].auto_class
+    def key(self) -> str:
+        """What its outcome is kept under."""
+        return f"{self.head.name}/{self.model_type}"
 
     def __str__(self) -> str:
-        return f"{self.model_type} × {self.task}"
+        return f"{self.model_type} × {self.head.name}"
 
 
-def registered_pairs(tasks: Iterable[str], model_types: Iterable[str] = ()) -> Iterator[Pair]:
+def registered_pairs(heads: Iterable[str], model_types: Iterable[str] = ()) -> Iterator[Pair]:
     """Every pair in transformers' tables, in their order; backbones only where they take text.
 
     Args:
-        tasks: names of tasks.
+        heads: names of heads.
         model_types: keep these alone; all where it is empty.
     """
     wanted = set(model_types)
-    for task in tasks:
-        for model_type, class_names in getattr(modeling_auto, TASKS[task].mapping).items():
+    for head in (HEADS[name] for name in heads):
+        for model_type, class_names in getattr(modeling_auto, head.mapping).items():
             if wanted and model_type not in wanted:
                 continue
-            if task != "feature-extraction" or _takes_text(class_names):
-                yield Pair(task, model_type)
+            if not head.text_only or _takes_text(class_names):
+                yield Pair(head, model_type)
 
 
 def _takes_text(class_names: str | tuple[str, ...]) -> bool:
     """Whether a backbone's main input is text, which vision and audio backbones' is not."""
     name = class_names if isinstance(class_names, str) else class_names[0]
-    model_class: Any = getattr(transformers, name, None)
-    if model_class is None or getattr(model_class, "main_input_name", "input_ids") != "input_ids":
-        return False
     try:
-        return "input_ids" in inspect.signature(model_class.forward).parameters
-    except (TypeError, ValueError):
+        # A class whose packages are missing here is a stand-in that raises on every use.
+        model_class: Any = getattr(transformers, name)
+        takes_text = getattr(model_class, "main_input_name", "input_ids") == "input_ids"
+        return takes_text and "input_ids" in inspect.signature(model_class.forward).parameters
+    except (AttributeError, ImportError, TypeError, ValueError):
         return False

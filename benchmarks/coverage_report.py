@@ -2,58 +2,76 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 Outcomes = Mapping[str, Mapping[str, Any]]
+STATUSES = (OK, FAILED, EXCLUDED) = ("ok", "failed", "excluded")
 
 _INTRODUCTION = """\
 # Coverage
 
 Every model type × head that transformers {transformers} registers: a tiny random checkpoint is exported, loaded in the
-runtime and compared with PyTorch at two shapes (relative error at most 1e-4), each pair in its own process. A pair is
-*excluded*, and not counted, where PyTorch itself cannot make or run such a model on this machine.
-`python -m headway.benchmarks.coverage` writes this page ({packages}).
+runtime and compared with PyTorch at two shapes, a ragged batch and one row (relative error at most 1e-4); generative
+heads also give 16 greedy tokens, which must be PyTorch's. Each pair has its own process. A pair is *excluded*, and not
+counted in the share, where PyTorch itself cannot make or run such a model from a tiny configuration on this machine,
+for the reason given. `make coverage` writes this page and [coverage.json](coverage.json) ({packages}).
 """
+_LONGEST_REASON = 300
+# What every message of a refused export says, around the reasons.
+_WRAPPING = re.compile(
+    r"^(\w+Error: )?(runtime: )?(\w+Error: )?\S+ could not be exported for [\w -]+\. (Nothing was written\. )?"
+)
 
 
-def write_report(path: Path, outcomes: Outcomes, packages: Mapping[str, str]) -> None:
-    """Write the page."""
+def write_report(path: Path, outcomes: Outcomes, packages: Mapping[str, str], groups: Mapping[str, str]) -> None:
+    """Write the page.
+
+    Args:
+        outcomes: head/model type → outcome.
+        packages: package → version.
+        groups: head → what it is counted under, in the order of the page.
+    """
     versions = ", ".join(f"{name} {version}" for name, version in packages.items())
-    parts = [_INTRODUCTION.format(transformers=packages["transformers"], packages=versions), _counts(outcomes)]
-    parts += [_task_section(task, outcomes) for task in _tasks(outcomes)]
+    heads = [head for head in groups if _of_head(head, outcomes)]
+    parts = [_INTRODUCTION.format(transformers=packages["transformers"], packages=versions)]
+    parts += [_counts(heads, outcomes, groups), *(_head_section(head, outcomes) for head in heads)]
     path.write_text("\n".join(parts), encoding="utf-8")
 
 
-def _counts(outcomes: Outcomes) -> str:
-    lines = ["| head | ok | of | share | excluded |", "|---|--:|--:|--:|--:|"]
-    total: Counter[str] = Counter()
-    for task in _tasks(outcomes):
-        counts = Counter(outcome["status"] for _, outcome in _of_task(task, outcomes))
-        total += counts
-        lines.append(_count_row(task, counts))
-    return "\n".join([*lines, _count_row("**all**", total), ""])
+def _counts(heads: Iterable[str], outcomes: Outcomes, groups: Mapping[str, str]) -> str:
+    lines = ["| head | ok | PyTorch runs it here | registered | share |", "|---|--:|--:|--:|--:|"]
+    totals: dict[str, Counter[str]] = {}
+    for head in heads:
+        counts = Counter(str(outcome["status"]) for _, outcome in _of_head(head, outcomes))
+        totals.setdefault(groups[head], Counter()).update(counts)
+        lines.append(_count_row(head, counts))
+    lines += [_count_row(f"**{group}**", counts) for group, counts in totals.items()]
+    return "\n".join([*lines, _count_row("**all**", sum(totals.values(), Counter())), ""])
 
 
 def _count_row(name: str, counts: Counter[str]) -> str:
-    counted = counts["ok"] + counts["failed"]
-    share = f"{counts['ok'] / counted:.1%}" if counted else "—"
-    return f"| {name} | {counts['ok']} | {counted} | {share} | {counts['excluded']} |"
+    counted = counts[OK] + counts[FAILED]
+    share = f"{counts[OK] / counted:.1%}" if counted else "—"
+    return f"| {name} | {counts[OK]} | {counted} | {counts.total()} | {share} |"
 
 
-def _task_section(task: str, outcomes: Outcomes) -> str:
-    lines = [f"## {task}", "", "| model type | outcome | path | reason |", "|---|---|---|---|"]
-    for model_type, outcome in _of_task(task, outcomes):
-        reason = str(outcome.get("reason", "")).replace("|", "\\|").replace("\n", " ")[:200]
+def _head_section(head: str, outcomes: Outcomes) -> str:
+    lines = [f"## {head}", "", "| model type | outcome | path | reason |", "|---|---|---|---|"]
+    for model_type, outcome in _of_head(head, outcomes):
+        reason = _in_short(str(outcome.get("reason", ""))) if outcome["status"] != OK else ""
         lines.append(f"| {model_type} | {outcome['status']} | {outcome.get('path', '')} | {reason} |")
     return "\n".join([*lines, ""])
 
 
-def _tasks(outcomes: Outcomes) -> list[str]:
-    return list(dict.fromkeys(key.split("/", 1)[0] for key in sorted(outcomes)))
+def _in_short(reason: str) -> str:
+    """One cell of a table."""
+    text = _WRAPPING.sub("", reason).replace("|", "\\|").replace("<", "&lt;")
+    return text if len(text) <= _LONGEST_REASON else f"{text[:_LONGEST_REASON]}…"
 
 
-def _of_task(task: str, outcomes: Outcomes) -> list[tuple[str, Mapping[str, Any]]]:
-    return [(key.split("/", 1)[1], outcomes[key]) for key in sorted(outcomes) if key.split("/", 1)[0] == task]
+def _of_head(head: str, outcomes: Outcomes) -> list[tuple[str, Mapping[str, Any]]]:
+    return [(key.split("/", 1)[1], outcomes[key]) for key in sorted(outcomes) if key.split("/", 1)[0] == head]
