@@ -9,12 +9,14 @@ from transformers import PreTrainedModel
 
 from headway.runtime.artifact import Manifest, Variant, file_entry
 
+from .audio_inputs import AudioInputs
 from .input_probe import encoder_input_builder
 from .inputs import InputBuilder, longest_input
 from .load import Checkpoint
 from .progress import Stages
-from .seq2seq_graph import describe_component, write_graphs
+from .seq2seq_graph import BATCH, ENCODER_LENGTH, describe_component, write_graphs
 from .seq2seq_spec import describe
+from .seq2seq_speech import SPEECH_KEY, speech_inputs
 from .seq2seq_trace import GraphSource
 from .seq2seq_verify import SideVerificationError, verify_seq2seq
 
@@ -33,9 +35,9 @@ def export_seq2seq(checkpoint: Checkpoint, folder: Path, tolerance: float, stage
     """
     model, task = checkpoint.model, checkpoint.task
     with stages.stage("trace"):
-        builder = encoder_input_builder(model, task, checkpoint.tokenizer)
+        builder = _encoder_inputs(checkpoint)
         example = builder.trace_example()
-        spec = describe(model, example)
+        spec = describe(model, example, _axes(builder), is_speech=isinstance(builder, AudioInputs))
         sides = {side: GraphSource(side, model, spec, example) for side in ("encoder", "decoder")}
     while True:
         try:
@@ -56,10 +58,22 @@ def export_seq2seq(checkpoint: Checkpoint, folder: Path, tolerance: float, stage
     )
 
 
+def _encoder_inputs(checkpoint: Checkpoint) -> InputBuilder | AudioInputs:
+    if checkpoint.task.key == SPEECH_KEY:
+        return speech_inputs(checkpoint.model)
+    return encoder_input_builder(checkpoint.model, checkpoint.task, checkpoint.tokenizer)
+
+
+def _axes(builder: InputBuilder | AudioInputs) -> Mapping[str, tuple[str, ...]]:
+    if isinstance(builder, AudioInputs):
+        return builder.axes()
+    return dict.fromkeys(builder.names, (BATCH, ENCODER_LENGTH))
+
+
 def _write_and_verify(
     model: PreTrainedModel,
     sides: Mapping[str, GraphSource],
-    builder: InputBuilder,
+    builder: InputBuilder | AudioInputs,
     folder: Path,
     tolerance: float,
     stages: Stages,

@@ -22,7 +22,7 @@ from .fusions.reshape import ConstantReshape, FullSlice, Identity, InverseTransp
 from .fusions.tied import TiedProjection
 from .graph import finish_graph, operator_counts, tensor_specs
 from .operators import ONNX_OPSET
-from .seq2seq_spec import Seq2SeqSpec
+from .seq2seq_spec import MaskSource, Seq2SeqSpec
 
 BATCH, ENCODER_BATCH = "batch_size", "encoder_batch_size"
 ENCODER_LENGTH, DECODER_LENGTH = "encoder_sequence_length", "decoder_sequence_length"
@@ -61,7 +61,19 @@ def _simplify(graph: onnx_ir.Model) -> None:
 def finish_encoder(graph: onnx_ir.Model, spec: Seq2SeqSpec) -> onnx_ir.Model:
     """Clean the encoder up and name its axes and outputs; changes in place."""
     _simplify(graph)
-    return finish_graph(graph, dict.fromkeys(spec.encoder_inputs, (BATCH, ENCODER_LENGTH)), spec.encoder_outputs)
+    if spec.mask is MaskSource.INPUT:
+        return finish_graph(graph, spec.encoder_axes, spec.encoder_outputs)
+    outputs = zip(spec.encoder_outputs, graph.graph.outputs, strict=True)
+    axes = {name: _encoder_output_axes(value) for name, value in outputs}
+    return finish_graph(graph, spec.encoder_axes, spec.encoder_outputs, axes)
+
+
+def _encoder_output_axes(value: onnx_ir.Value) -> tuple[str | int, ...]:
+    """Positions are counted in words; tracing counts them in frames of the input."""
+    shape = [axis if isinstance(axis, int) else "" for axis in value.shape or ()]
+    length_axis = 2 if len(shape) == 4 else 1
+    shape[0], shape[length_axis] = BATCH, shape[length_axis] or ENCODER_LENGTH
+    return tuple(shape)
 
 
 def finish_decoder(graph: onnx_ir.Model, spec: Seq2SeqSpec) -> onnx_ir.Model:
@@ -70,8 +82,8 @@ def finish_decoder(graph: onnx_ir.Model, spec: Seq2SeqSpec) -> onnx_ir.Model:
     Where the encoder's rows have an axis of their own, several decoder rows may share one of them.
     """
     _simplify(graph)
-    ids, mask = (value.shape for value in graph.graph.inputs[:2])
-    encoder_batch = BATCH if str(ids[0]) == str(mask[0]) else ENCODER_BATCH  # type: ignore[index]
+    ids, cross = (graph.graph.inputs[index].shape for index in (0, -1))
+    encoder_batch = BATCH if str(ids[0]) == str(cross[0]) else ENCODER_BATCH  # type: ignore[index]
     length = "" if isinstance(ids[1], int) else DECODER_LENGTH  # type: ignore[index]
     fixed = {"input_ids": (BATCH, length), "encoder_attention_mask": (encoder_batch, ENCODER_LENGTH)}
     states = {"decoder": (BATCH, "", PAST_LENGTH, ""), "encoder": (encoder_batch, "", ENCODER_LENGTH, "")}

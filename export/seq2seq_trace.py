@@ -15,10 +15,12 @@ from .attention import INTERFACE_NAME, CallCounter, additive_mask, attention_imp
 from .conversion import convert_program
 from .decoder_attention import attend_through
 from .decoder_norms import norms_as_operators
+from .patches import model_patches
 from .seq2seq_attention import CrossSharingAttention, no_attention
 from .seq2seq_cache import TracedCache, pairs
 from .seq2seq_graph import finish_decoder, finish_encoder
-from .seq2seq_spec import Seq2SeqSpec, run_decoder, run_encoder
+from .seq2seq_mask import MASK, encoder_mask
+from .seq2seq_spec import EncoderOutput, MaskSource, Seq2SeqSpec, run_decoder, run_encoder
 from .trace import NotApplicableError, quiet, reason
 
 # Sizes to trace the decoder with: distinct, and none of them one, so that no axis is mistaken for another or baked in.
@@ -29,7 +31,7 @@ Tracer = Callable[[PreTrainedModel, Seq2SeqSpec, Mapping[str, torch.Tensor]], on
 
 
 class EncoderGraph(torch.nn.Module):
-    """The encoder as a function of its inputs: hidden states, then cross-attention's keys and values per layer."""
+    """The encoder as a function of its inputs: hidden states, maybe their mask, then cross-attention's states."""
 
     def __init__(self, model: PreTrainedModel, spec: Seq2SeqSpec) -> None:
         super().__init__()
@@ -40,13 +42,15 @@ class EncoderGraph(torch.nn.Module):
         """(batch, sequence, hidden), and (batch, heads, sequence, head_dim) for each key and value."""
         named = dict(zip(self.spec.encoder_inputs, inputs, strict=True))
         encoded = run_encoder(self.model, named)
+        hidden = encoded.last_hidden_state
         cache = TracedCache({}, {})
         # One token through the decoder computes them; all else it computes is dead code, and dropped.
-        first_token = torch.zeros(encoded.shape[0], 1, dtype=torch.long)
-        with attend_through(self.model, no_attention, additive_mask):
+        first_token = torch.zeros(hidden.shape[0], 1, dtype=torch.long)
+        with attend_through(self.model, no_attention, additive_mask), encoder_mask(self.model) as masks:
             run_decoder(self.model, first_token, encoded, named.get("attention_mask"), cache)
+        mask = [masks[-1].long()] if self.spec.mask is MaskSource.ENCODER else []
         states = (cache.encoder_present[layer] for layer in self.spec.encoder_states)
-        return (encoded, *(tensor for pair in states for tensor in pair))
+        return (hidden, *mask, *(tensor for pair in states for tensor in pair))
 
 
 class DecoderGraph(torch.nn.Module):
@@ -61,24 +65,34 @@ class DecoderGraph(torch.nn.Module):
     def forward(
         self,
         input_ids: torch.Tensor,
-        encoder_attention_mask: torch.Tensor,
+        encoder_attention_mask: torch.Tensor | None,
         past: list[torch.Tensor],
         cross: list[torch.Tensor],
     ) -> tuple[torch.Tensor, ...]:
         """Logits (batch, sequence, vocab), then each layer's key and value, past and new."""
         cache = TracedCache(pairs(past, self.spec.decoder_states), pairs(cross, self.spec.encoder_states))
         # Only its shape is looked at: what cross-attention reads of the encoder is in the cache.
-        encoded = cross[0].new_zeros(*encoder_attention_mask.shape, self.spec.hidden_size)
+        length = (cross[0].shape[0], cross[0].shape[2])
+        shape = length if encoder_attention_mask is None else tuple(encoder_attention_mask.shape)
+        encoded = EncoderOutput(last_hidden_state=cross[0].new_zeros(*shape, self.spec.hidden_size))
         if not self.shares_rows:
-            logits = run_decoder(self.model, input_ids, encoded, encoder_attention_mask, cache)
+            logits = self._run(input_ids, encoded, encoder_attention_mask, cache)
         else:
             attention = CrossSharingAttention(cache)
             with attend_through(self.model, attention, additive_mask):
-                logits = run_decoder(self.model, input_ids, encoded, encoder_attention_mask, cache)
+                logits = self._run(input_ids, encoded, encoder_attention_mask, cache)
             if attention.num_calls < len(self.spec.decoder_states) + len(self.spec.encoder_states):
                 raise NotApplicableError("its decoder's attention does not go through the interface")
         states = (cache.decoder_present[layer] for layer in self.spec.decoder_states)
         return (logits, *(tensor for pair in states for tensor in pair))
+
+    def _run(
+        self, input_ids: torch.Tensor, encoded: EncoderOutput, mask: torch.Tensor | None, cache: TracedCache
+    ) -> torch.Tensor:
+        if self.spec.mask is MaskSource.INPUT:
+            return run_decoder(self.model, input_ids, encoded, mask, cache)
+        with encoder_mask(self.model, mask):
+            return run_decoder(self.model, input_ids, encoded, None, cache)
 
 
 class GraphSource:
@@ -114,7 +128,7 @@ class GraphSource:
     def _next(self) -> tuple[str, onnx_ir.Model]:
         for path, tracer in self._paths:
             try:
-                with quiet(), torch.no_grad():
+                with quiet(), torch.no_grad(), model_patches():
                     return path, self._trace(tracer)
             except Exception as error:
                 # Tracing runs the model's own code: whatever it raises, the next path gets its turn.
@@ -138,7 +152,8 @@ def _trace_encoder(
     model: PreTrainedModel, spec: Seq2SeqSpec, encoder_inputs: Mapping[str, torch.Tensor]
 ) -> onnx_ir.Model:
     inputs = dict(encoder_inputs)
-    shapes = (tuple(dict.fromkeys(range(tensor.dim()), _DYNAMIC) for tensor in inputs.values()),)
+    named = [spec.encoder_axes[name] for name in inputs]
+    shapes = (tuple({index: _DYNAMIC for index, axis in enumerate(axes) if axis} for axes in named),)
     with norms_as_operators(model):
         program = torch.export.export(
             EncoderGraph(model, spec), tuple(inputs.values()), dynamic_shapes=shapes, strict=False
@@ -158,7 +173,7 @@ def _trace_decoder(
     rows, seen = {0: _DYNAMIC}, {0: _DYNAMIC, 2: _DYNAMIC}
     shapes = {
         "input_ids": rows if sequence == 1 else {0: _DYNAMIC, 1: _DYNAMIC},
-        "encoder_attention_mask": {0: _DYNAMIC, 1: _DYNAMIC},
+        "encoder_attention_mask": None if spec.mask is MaskSource.NONE else {0: _DYNAMIC, 1: _DYNAMIC},
         "past": [seen] * len(inputs["past"]),
         "cross": [seen] * len(inputs["cross"]),
     }
@@ -177,13 +192,19 @@ def _decoder_example(
     rows_per_input: int,
     sequence: int,
 ) -> dict[str, Any]:
-    _, *cross = EncoderGraph(model, spec)(*encoder_inputs.values())
+    encoded = dict(zip(spec.encoder_outputs, EncoderGraph(model, spec)(*encoder_inputs.values()), strict=True))
+    cross = [encoded[name] for name in spec.encoder_outputs if name.startswith("present.")]
     encoder_batch, _, encoder_length, _ = cross[0].shape
-    mask = encoder_inputs.get("attention_mask", torch.ones(encoder_batch, encoder_length, dtype=torch.long))
+    ones = torch.ones(encoder_batch, encoder_length, dtype=torch.long)
+    masks = {
+        MaskSource.INPUT: encoder_inputs.get("attention_mask", ones),
+        MaskSource.ENCODER: encoded.get(MASK),
+        MaskSource.NONE: None,
+    }
     batch = rows_per_input * encoder_batch
     return {
         "input_ids": torch.zeros(batch, sequence, dtype=torch.long),
-        "encoder_attention_mask": mask,
+        "encoder_attention_mask": masks[spec.mask],
         "past": spec.example_past(batch, _PAST),
         "cross": cross,
     }

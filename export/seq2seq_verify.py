@@ -17,7 +17,10 @@ from transformers import DynamicCache, EncoderDecoderCache, PreTrainedModel
 from headway.runtime.errors import VerificationError
 from headway.runtime.session import Session, SessionOptions
 
+from .audio_inputs import AudioInputs
 from .inputs import InputBuilder
+from .seq2seq_mask import MASK
+from .seq2seq_spec import encoder_of
 from .verify import CaseResult, Verification, cosine_similarity, judge, relative_error
 
 Array = NDArray[Any]
@@ -44,11 +47,15 @@ class Sessions:
     @property
     def shares_rows(self) -> bool:
         """Whether several decoder rows may continue from one encoder row."""
-        return self.decoder.inputs[0].shape[0] != self.decoder.inputs[1].shape[0]
+        return self.decoder.inputs[0].shape[0] != self.decoder.inputs[-1].shape[0]
 
 
 def verify_seq2seq(
-    model: PreTrainedModel, encoder_path: Path, decoder_path: Path, builder: InputBuilder, tolerance: float
+    model: PreTrainedModel,
+    encoder_path: Path,
+    decoder_path: Path,
+    builder: InputBuilder | AudioInputs,
+    tolerance: float,
 ) -> Verification:
     """Compare both graphs with the model.
 
@@ -105,8 +112,9 @@ def _compare(
         encoded = run_encoder(sessions, inputs)
     except ValueError as error:
         return {"encoder": _failure(names["encoder"], error)}
-    kept = inputs["attention_mask"].numpy().astype(bool) if "attention_mask" in inputs else ...
-    hidden = output.encoder_last_hidden_state[::rows_per_input].float().numpy()
+    mask = encoded.get(MASK, inputs.get("attention_mask"))
+    kept = ... if mask is None else np.asarray(mask).astype(bool)
+    hidden = _hidden_state(model, inputs, output, encoded["last_hidden_state"].shape[-1], rows_per_input)
     results = {"encoder": _compare_arrays(names["encoder"], hidden, encoded["last_hidden_state"], kept)}
     try:
         logits = _run_in_calls(sessions, inputs, encoded, decoder_ids.numpy())
@@ -114,6 +122,15 @@ def _compare(
     except ValueError as error:
         results["decoder"] = _failure(names["decoder"], error)
     return results
+
+
+def _hidden_state(model: PreTrainedModel, inputs: Inputs, output: Any, size: int, rows_per_input: int) -> Array:
+    hidden = output.encoder_last_hidden_state
+    if hidden.shape[-1] == size:
+        return hidden[::rows_per_input].float().numpy()
+    # SpeechEncoderDecoder reports it as projected for its decoder.
+    with torch.no_grad():
+        return encoder_of(model)(**inputs, return_dict=True).last_hidden_state.float().numpy()
 
 
 def _compare_arrays(name: str, expected: Array, actual: Array, kept: Any = ...) -> CaseResult:
@@ -145,9 +162,13 @@ class DecoderRun:
         self.session = sessions.decoder
         self.one_by_one = sessions.takes_one_token
         hidden = encoded["last_hidden_state"]
-        mask = inputs.get("attention_mask", torch.ones(hidden.shape[:2], dtype=torch.long))
-        self.feeds: dict[str, Array] = {"encoder_attention_mask": mask.numpy()}
-        for spec in self.session.inputs[2:]:
+        self.feeds: dict[str, Array] = {}
+        if MASK in self.session.input_names:
+            ones = np.ones(hidden.shape[:2], dtype=np.int64)
+            self.feeds[MASK] = np.asarray(encoded.get(MASK, inputs.get("attention_mask", ones)))
+        for spec in self.session.inputs:
+            if not spec.name.startswith("past_key_values."):
+                continue
             present = spec.name.replace("past_key_values", "present")
             empty = np.zeros((batch, spec.shape[1], 0, spec.shape[3]), np.float32)  # type: ignore[type-var]
             self.feeds[spec.name] = encoded.get(present, empty)
@@ -173,7 +194,10 @@ def _run_in_calls(sessions: Sessions, inputs: Inputs, encoded: Mapping[str, Arra
 def _compare_greedy(model: PreTrainedModel, sessions: Sessions, inputs: Inputs) -> CaseResult:
     """Whether each greedy token of PyTorch is the graph's too, or as good to within the tolerance of float32."""
     ids, expected = _greedy(model, inputs)
-    encoded = run_encoder(sessions, inputs)
+    try:
+        encoded = run_encoder(sessions, inputs)
+    except ValueError as error:
+        return _failure(f"{GREEDY_TOKENS} greedy tokens", error)
     decoder = DecoderRun(sessions, inputs, encoded, len(ids))
     actual = np.concatenate([decoder(ids[:, step : step + 1]) for step in range(GREEDY_TOKENS)], axis=1)
     name = f"{GREEDY_TOKENS} greedy tokens"
@@ -188,7 +212,7 @@ def _greedy(model: PreTrainedModel, inputs: Inputs) -> tuple[Array, Array]:
     """PyTorch's greedy tokens (batch, tokens), each the input of its step, and the logits (batch, tokens, vocab)."""
     start = torch.full((len(next(iter(inputs.values()))), 1), _start_token(model), dtype=torch.long)
     with torch.no_grad():
-        encoded = model.get_encoder()(**inputs, return_dict=True)
+        encoded = encoder_of(model)(**inputs, return_dict=True)
         fixed = {"encoder_outputs": encoded, "attention_mask": inputs.get("attention_mask")}
         try:
             return _greedy_with_cache(model, fixed, start)

@@ -5,13 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from . import canine, doge, funnel, shift_tokens
+from . import canine, doge, funnel, moonshine, shift_tokens
 from .base import Patch, patches_in_place
 
 __all__ = ["PATCHES", "Patch", "model_patches"]
 
 # A new architecture is a new file and its entry here.
-PATCHES: tuple[Patch, ...] = (*canine.PATCHES, *doge.PATCHES, *funnel.PATCHES, *shift_tokens.PATCHES)
+PATCHES: tuple[Patch, ...] = (
+    *canine.PATCHES,
+    *doge.PATCHES,
+    *funnel.PATCHES,
+    *moonshine.PATCHES,
+    *shift_tokens.PATCHES,
+)
 
 
 @contextmanager
