@@ -11,9 +11,12 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     # What type checkers and editors see; _EXPORTS holds the same names for the interpreter.
     from .artifact import Artifact
+    from .batch_feature import BatchFeature
     from .configuration import AutoConfig, Config
     from .generation.config import GenerationConfig
     from .generation.streamers import TextIteratorStreamer, TextStreamer
+    from .images.loading import load_image
+    from .images.processor import AutoImageProcessor, ImageProcessor
     from .models import (
         AutoModel,
         AutoModelForAudioClassification,
@@ -41,6 +44,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Artifact",
     "AutoConfig",
+    "AutoImageProcessor",
     "AutoModel",
     "AutoModelForAudioClassification",
     "AutoModelForCTC",
@@ -57,14 +61,17 @@ __all__ = [
     "AutoModelForZeroShotImageClassification",
     "AutoTokenizer",
     "BatchEncoding",
+    "BatchFeature",
     "Config",
     "GenerationConfig",
+    "ImageProcessor",
     "ModelOutput",
     "Session",
     "SessionOptions",
     "TextIteratorStreamer",
     "TextStreamer",
     "Tokenizer",
+    "load_image",
     "load_model",
     "log_softmax",
     "mean_pool",
@@ -102,6 +109,9 @@ _EXPORTS = {
     "pipelines": ("pipeline",),
     "session": ("Session", "SessionOptions"),
     "tokenization.tokenizer": ("AutoTokenizer", "Tokenizer"),
+    "images.processor": ("AutoImageProcessor", "ImageProcessor"),
+    "images.loading": ("load_image",),
+    "batch_feature": ("BatchFeature",),
 }
 _HOMES = {name: module for module, names in _EXPORTS.items() for name in names}
 
