@@ -24,7 +24,7 @@ Prepared = TypeVar("Prepared")
 
 @dataclass(frozen=True)
 class Parts:
-    """What belongs to a model besides its graph, as the caller gave it; a pipeline loads what it needs and was not given.
+    """What belongs to a model besides its graph, as the caller gave it; a pipeline loads what else it needs.
 
     Args:
         tokenizer: a folder, a hub id, or a loaded tokenizer.
