@@ -26,6 +26,7 @@ COMMANDS: Mapping[str, str] = {
     "run": "headway.runtime.commands.run",
     "generate": "headway.runtime.commands.generate",
     "chat": "headway.runtime.commands.chat",
+    "serve": "headway.runtime.commands.serve",
 }
 
 # What commands call the texts that they take any number of.

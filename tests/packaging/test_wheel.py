@@ -64,7 +64,8 @@ def test_every_module_of_the_runtime_imports(run: Run) -> None:
     program = """
 import importlib, pkgutil, headway.runtime
 for module in pkgutil.walk_packages(headway.runtime.__path__, prefix="headway.runtime."):
-    importlib.import_module(module.name)
+    if not module.name.startswith("headway.runtime.server."):  # needs the [serve] extra
+        importlib.import_module(module.name)
 """
     succeed(run("python", "-W", "error", "-c", program))
 
@@ -79,6 +80,13 @@ def test_the_command_says_what_it_can_do(run: Run) -> None:
     text = succeed(run("headway", "--help"))
     assert "export" in text
     assert "inspect" in text
+
+
+def test_serve_without_its_extra_says_what_to_install(run: Run) -> None:
+    result = run("headway", "serve", "artifact")
+    assert result.returncode == 1
+    assert "headway[serve]" in result.stderr
+    assert "Traceback" not in result.stderr
 
 
 def test_export_without_its_extra_says_what_to_install(run: Run) -> None:

@@ -1,0 +1,1 @@
+"""One server for every head: HTTP in, batches and continuous generation behind. Needs the ``[serve]`` extra."""

@@ -1,0 +1,146 @@
+"""What generating endpoints share: a stream of pieces measured on its way, gathered or written as events."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections.abc import AsyncIterator, Iterable, Mapping
+from typing import Any
+
+from ...errors import HeadwayError
+from ..bridge import TokenStream
+from ..endpoints import Call
+from ..engine.requests import Piece, TokenLogprob
+from ..engine.sequence import Sequence
+from ..faults import TimedOutError
+from ..http import encode_json, until_done
+from ..refusals import RefusedError, refusal_of
+from ..served_model import ServedModel
+
+DONE = b"data: [DONE]\n\n"
+
+
+def refuse_fields(request: Any, allowed: Mapping[str, tuple[Any, ...]]) -> None:
+    """Refuse fields that are known and do nothing here, unless they ask for nothing.
+
+    Args:
+        request: the decoded body.
+        allowed: field → values that ask for nothing, beside None.
+
+    Raises:
+        RefusedError: names the field.
+    """
+    for name, neutral in allowed.items():
+        value = getattr(request, name)
+        if value is not None and value not in neutral:
+            raise RefusedError(
+                400, f"{name} is not available here; leave it out.", param=name, code="unsupported_parameter"
+            )
+
+
+def new_id(prefix: str) -> str:
+    """An id for an answer."""
+    return f"{prefix}-{os.urandom(12).hex()}"
+
+
+class Generation:
+    """The sequences of one request, running.
+
+    Args:
+        call: the request.
+        served: the model.
+        sequences: what to run.
+
+    Raises:
+        BusyError, UnavailableError: they cannot be queued.
+    """
+
+    def __init__(self, call: Call, served: ServedModel, sequences: Iterable[Sequence]) -> None:
+        sequences = tuple(sequences)
+        if served.engine is None:
+            raise RefusedError(400, f"{served.name} does not generate text.", param="model", code="wrong_task")
+        self._call = call
+        self._name = served.name
+        self._stream: TokenStream = call.server.bridge.stream(served.engine, sequences)
+        self._prompts = [len(sequence.request.prompt_ids) for sequence in sequences]
+        self._started = time.monotonic()
+        self._last: dict[int, float] = {}
+        self.num_new_tokens = 0
+        self.num_cached_tokens = 0
+        call.model = served.name
+
+    async def pieces(self) -> AsyncIterator[Piece]:
+        """Each piece as it comes, measured.
+
+        Raises:
+            TimedOutError: the whole took too long.
+            HeadwayError: the sequences could not go on.
+        """
+        timeout_s = self._call.server.settings.request_timeout_s
+        pieces = self._stream.pieces()
+        try:
+            async with asyncio.timeout(timeout_s):
+                async for piece in pieces:
+                    self._measure(piece)
+                    yield piece
+        except TimeoutError as error:
+            raise TimedOutError(f"The answer took longer than {timeout_s:g} s. Ask for less at a time.") from error
+        finally:
+            self._stream.cancel()
+
+    async def gathered(self, num_choices: int) -> list[list[Piece]]:
+        """All pieces of each choice, while the client stays."""
+        choices: list[list[Piece]] = [[] for _ in range(num_choices)]
+
+        async def gather() -> list[list[Piece]]:
+            async for piece in self.pieces():
+                choices[piece.index].append(piece)
+            return choices
+
+        timeout_s = self._call.server.settings.request_timeout_s
+        try:
+            return await until_done(asyncio.ensure_future(gather()), self._call.receive, timeout_s)
+        finally:
+            self._stream.cancel()
+
+    def _measure(self, piece: Piece) -> None:
+        now = time.monotonic()
+        metrics = self._call.server.metrics
+        is_first = piece.index not in self._last
+        if is_first:
+            metrics.observe_prompt(self._name, self._prompts[len(self._last)], piece.num_cached_tokens)
+            self.num_cached_tokens += piece.num_cached_tokens
+        metrics.observe_token(self._name, now - self._last.get(piece.index, self._started), is_first=is_first)
+        self._last[piece.index] = now
+        self.num_new_tokens += 1
+        self._call.num_tokens = {"prompt": sum(self._prompts), "new": self.num_new_tokens}
+
+
+def event(value: Any) -> bytes:
+    """A value as one server-sent event."""
+    return b"data: " + encode_json(value) + b"\n\n"
+
+
+async def with_errors(call: Call, events: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """Events, and an event with the error where they break off."""
+    try:
+        async for payload in events:
+            yield payload
+    except HeadwayError as error:
+        yield event(call.endpoint.error_body(refusal_of(error)))
+
+
+def text_of(pieces: Iterable[Piece]) -> str:
+    """The text of all pieces."""
+    return "".join(piece.text for piece in pieces)
+
+
+def finish_reason(pieces: list[Piece]) -> Any:
+    """Why a choice ended."""
+    return pieces[-1].finish_reason
+
+
+def logprobs_of(pieces: Iterable[Piece]) -> list[TokenLogprob]:
+    """The probabilities of all pieces that have one."""
+    return [piece.logprob for piece in pieces if piece.logprob is not None]

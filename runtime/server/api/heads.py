@@ -1,0 +1,48 @@
+"""What endpoints over heads share: inputs through a model's batcher, with limits and measurements."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from ..endpoints import Call
+from ..heads.batcher import HeadResult
+from ..refusals import RefusedError
+from ..served_model import ServedModel
+
+
+async def run_head(
+    call: Call, served: ServedModel, task: str, items: Sequence[Any], options: Mapping[str, Any]
+) -> HeadResult:
+    """Results of a head, one for each item, batched with those of other clients.
+
+    A text over the model's limit is refused, unless ``options`` say what to do with it.
+
+    Raises:
+        RefusedError: too many items, or none.
+        HeadwayError: an item or option cannot be used, or the server is busy.
+    """
+    limit = call.server.settings.heads.max_client_batch_size
+    if not 0 < len(items) <= limit:
+        raise RefusedError(
+            413 if items else 400,
+            f"The request has {len(items)} inputs; 1 to {limit} are allowed.",
+            code="invalid_value",
+        )
+    pipeline = served.pipeline_for(task)
+    if "truncation" not in options:
+        options = {**options, "truncation": "error"}
+    call.model = served.name
+    bridge, timeout_s = call.server.bridge, call.server.settings.request_timeout_s
+    result = await bridge.run_items(served.batcher, pipeline, items, options, call.receive, timeout_s)
+    call.num_tokens["tokens"] = result.num_tokens
+    call.server.metrics.observe_head(served.name, result.num_tokens, result.timings)
+    return result
+
+
+async def run_in_model(call: Call, served: ServedModel, function: Callable[[], Any]) -> Any:
+    """What a function gives, run in the model's thread between batches."""
+    call.model = served.name
+    bridge, timeout_s = call.server.bridge, call.server.settings.request_timeout_s
+    result = await bridge.run_call(served.batcher, function, call.receive, timeout_s)
+    return result.results

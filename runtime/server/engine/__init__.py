@@ -1,0 +1,1 @@
+"""Continuous batching: sequences join and leave a running decoder between steps."""

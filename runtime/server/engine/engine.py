@@ -1,0 +1,257 @@
+"""The engine: one thread that runs a decoder for every request at once.
+
+Between two steps sequences join (a slot of the cache is free), run a piece of their prompt, and leave (they ended, or
+their client did). Other threads only put requests in and get pieces out.
+"""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from ...errors import HeadwayError
+from ...generation.decoder import PREFILL_CHUNK_TOKENS
+from ...generation.prefix_cache import PrefixCache
+from ..faults import BusyError, UnavailableError, WorkerDiedError
+from ..settings import EngineSettings
+from .requests import Piece
+from .sequence import Sequence
+from .slots import Slots, open_slots
+
+logger = logging.getLogger("headway")
+
+Outcome = Piece | HeadwayError
+Deliver = Callable[[list[tuple["Ticket", Outcome]]], None]
+
+
+class Ticket:
+    """One request's sequences in the engine.
+
+    Args:
+        sequences: fresh ones.
+        deliver: takes what the engine has for tickets, called in the engine's thread.
+        receive: takes what is for this ticket, called by ``deliver`` where results belong.
+    """
+
+    def __init__(self, sequences: Iterable[Sequence], deliver: Deliver, receive: Callable[[Outcome], None]) -> None:
+        self.sequences = tuple(sequences)
+        self.receive = receive
+        self.deliver = deliver
+        self.is_cancelled = False
+
+    def cancel(self) -> None:
+        """Leave: its sequences give their slots back before the next step."""
+        self.is_cancelled = True
+
+
+class GenerationEngine:
+    """Runs sequences of many requests on one decoder.
+
+    Args:
+        model: an ``AutoModelForCausalLM``.
+        tokenizer: its tokenizer.
+        settings: limits.
+        name: the model's, for the thread and messages.
+    """
+
+    def __init__(self, model: Any, tokenizer: Any, settings: EngineSettings, name: str) -> None:
+        self.model = model
+        self.tokenizer = tokenizer
+        self.settings = settings
+        self.name = name
+        self.prefix_cache = PrefixCache(settings.prefix_cache_bytes) if settings.prefix_cache_bytes else None
+        self.num_steps = 0
+        self.num_deaths = 0
+        self._arrived = threading.Condition()
+        self._waiting: deque[_Entry] = deque()
+        self._running: list[_Entry] = []
+        self._outbox: list[tuple[Ticket, Outcome]] = []
+        self._rotation = itertools.count()
+        self._is_closing = False
+        self._slots = self._new_slots()
+        self._thread = threading.Thread(target=self._work, name=f"headway-engine-{name}", daemon=True)
+        self._thread.start()
+
+    @property
+    def num_waiting(self) -> int:
+        """Sequences that wait for a slot."""
+        return len(self._waiting)
+
+    @property
+    def num_running(self) -> int:
+        """Sequences that hold a slot."""
+        return len(self._running)
+
+    def submit(self, ticket: Ticket) -> None:
+        """Queue a request's sequences.
+
+        Raises:
+            BusyError: too many wait already.
+            UnavailableError: the engine is closing.
+        """
+        with self._arrived:
+            if self._is_closing:
+                raise UnavailableError(f"{self.name} is stopping; send the request to another server.")
+            if len(self._waiting) + len(ticket.sequences) > self.settings.max_waiting:
+                raise BusyError(
+                    f"{len(self._waiting)} sequences wait for {self.name}; at most {self.settings.max_waiting} may. "
+                    "Try again later.",
+                    retry_after_s=1 + len(self._waiting) // self.settings.max_sequences,
+                )
+            self._waiting.extend(_Entry(ticket, sequence) for sequence in ticket.sequences)
+            self._arrived.notify()
+
+    def close(self, timeout_s: float | None = None) -> None:
+        """Finish what is queued and running, then end the thread."""
+        with self._arrived:
+            self._is_closing = True
+            self._arrived.notify()
+        self._thread.join(timeout_s)
+
+    def abort(self) -> None:
+        """Drop everything that is queued or running; for the end of the time that a shutdown may take."""
+        with self._arrived:
+            for entry in (*self._waiting, *self._running):
+                entry.ticket.cancel()
+            self._is_closing = True
+            self._arrived.notify()
+
+    def _work(self) -> None:
+        while self._has_work():
+            try:
+                self._step()
+            except Exception as error:
+                self._start_again(error)
+            self._post()
+
+    def _has_work(self) -> bool:
+        """Wait for a request; False once the engine is closing and nothing is left."""
+        with self._arrived:
+            while not self._waiting and not self._running:
+                if self._is_closing:
+                    return False
+                self._arrived.wait()
+        return True
+
+    def _step(self) -> None:
+        self._leave()
+        self._join()
+        self._prefill()
+        self._decode()
+        self.num_steps += 1
+
+    def _leave(self) -> None:
+        """Forget requests whose client has gone, and free their slots."""
+        if any(entry.ticket.is_cancelled for entry in tuple(self._waiting)):
+            with self._arrived:
+                self._waiting = deque(entry for entry in self._waiting if not entry.ticket.is_cancelled)
+        for entry in [entry for entry in self._running if entry.ticket.is_cancelled]:
+            self._close(entry, keep=False)
+
+    def _join(self) -> None:
+        """Give free slots to the sequences that wait longest."""
+        while self._slots.num_free:
+            with self._arrived:
+                entry = self._waiting.popleft() if self._waiting else None
+            if entry is None:
+                break
+            sequence = entry.sequence
+            sequence.slot, sequence.num_cached_tokens = self._slots.open(sequence.request.prompt_ids)
+            sequence.num_prefilled_tokens = sequence.num_cached_tokens
+            self._running.append(entry)
+        else:
+            return
+        moved = self._slots.compact()
+        for entry in self._running:
+            entry.sequence.slot = moved.get(entry.sequence.slot, entry.sequence.slot)
+
+    def _prefill(self) -> None:
+        """Run a piece of the prompts that are not complete, taking turns."""
+        incomplete = [entry for entry in self._running if not entry.sequence.is_prefilled]
+        if not incomplete:
+            return
+        is_alone = len(incomplete) == len(self._running)
+        budget = PREFILL_CHUNK_TOKENS if is_alone else self.settings.prefill_chunk_tokens
+        start = next(self._rotation) % len(incomplete)
+        for entry in (*incomplete[start:], *incomplete[:start]):
+            sequence = entry.sequence
+            chunk = sequence.next_chunk(budget)
+            try:
+                logits = self._slots.extend(sequence.slot, chunk)
+            except HeadwayError as error:
+                self._refuse(entry, error)
+                continue
+            sequence.num_prefilled_tokens += len(chunk)
+            if sequence.is_prefilled:
+                self._advance(entry, logits)
+            budget -= len(chunk)
+            if budget <= 0:
+                return
+
+    def _decode(self) -> None:
+        """One token for every sequence whose prompt has run before this step."""
+        ready = [entry for entry in self._running if entry.sequence.is_prefilled]
+        if not ready:
+            return
+        logits = self._slots.decode({entry.sequence.slot: entry.sequence.last_token for entry in ready})
+        for entry in ready:
+            self._advance(entry, logits[entry.sequence.slot])
+
+    def _advance(self, entry: _Entry, logits: Any) -> None:
+        try:
+            piece = entry.sequence.advance(logits)
+        except HeadwayError as error:
+            # Options that leave no token to choose: the request's own fault, and nobody else's.
+            self._refuse(entry, error)
+            return
+        self._outbox.append((entry.ticket, piece))
+        if piece.finish_reason is not None:
+            self._close(entry, keep=True)
+
+    def _close(self, entry: _Entry, *, keep: bool) -> None:
+        self._running.remove(entry)
+        self._slots.close(entry.sequence.slot, keep=keep)
+
+    def _refuse(self, entry: _Entry, error: HeadwayError) -> None:
+        """End one request with an error; the others go on."""
+        self._outbox.append((entry.ticket, error))
+        entry.ticket.cancel()
+        self._close(entry, keep=False)
+
+    def _post(self) -> None:
+        """Hand over what the step produced, in one call for each receiver."""
+        outbox, self._outbox = self._outbox, []
+        by_receiver: dict[Deliver, list[tuple[Ticket, Outcome]]] = {}
+        for ticket, outcome in outbox:
+            by_receiver.setdefault(ticket.deliver, []).append((ticket, outcome))
+        for deliver, outcomes in by_receiver.items():
+            deliver(outcomes)
+
+    def _start_again(self, error: Exception) -> None:
+        """A step broke down: answer those that were in it, and go on with an empty cache."""
+        self.num_deaths += 1
+        logger.error("%s broke down (%s) and was started again.", self.name, type(error).__name__)
+        logger.debug("The step that broke down.", exc_info=error)
+        died = WorkerDiedError(f"{self.name} broke down while it answered; it was started again. Try again.")
+        tickets = dict.fromkeys(entry.ticket for entry in self._running)
+        for ticket in tickets:
+            ticket.cancel()
+            self._outbox.append((ticket, died))
+        self._running = []
+        self._slots = self._new_slots()
+
+    def _new_slots(self) -> Slots:
+        return open_slots(self.model.decoder, self.settings.max_sequences, self.prefix_cache)
+
+
+@dataclass(frozen=True, eq=False)
+class _Entry:
+    """A sequence and the request it belongs to."""
+
+    ticket: Ticket
+    sequence: Sequence

@@ -1,0 +1,1 @@
+"""Requests of many clients, run together through the heads that read a whole text at once."""

@@ -1,0 +1,131 @@
+"""What the server measures, as Prometheus reads it.
+
+The ``te_`` names are those of text-embeddings-inference, so that its dashboards keep working.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from .heads.batcher import Timings
+from .served_model import ServedModel
+
+_SECONDS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0)
+_COUNTS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
+_TOKENS = (8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192, 16384)
+
+
+class ServerMetrics:
+    """Counters and histograms of one server.
+
+    Args:
+        models: gives the loaded models when they are read.
+    """
+
+    def __init__(self, models: Callable[[], Iterable[ServedModel]]) -> None:
+        self._registry = CollectorRegistry()
+        self._registry.register(_Levels(models))
+        self._requests = self._counter("headway_requests", "Requests answered.", ("endpoint", "status"))
+        self._request_seconds = self._histogram("headway_request_seconds", "Whole requests.", _SECONDS, ("endpoint",))
+        self._in_progress = Gauge("headway_requests_in_progress", "Requests not answered.", registry=self._registry)
+        self._prompt_tokens = self._counter("headway_prompt_tokens", "Tokens read.", ("model",))
+        self._cached_tokens = self._counter("headway_cached_prompt_tokens", "Tokens not run again.", ("model",))
+        self._new_tokens = self._counter("headway_generated_tokens", "Tokens written.", ("model",))
+        self._first_token = self._histogram("headway_time_to_first_token_seconds", "", _SECONDS, ("model",))
+        self._per_token = self._histogram("headway_time_per_token_seconds", "", _SECONDS, ("model",))
+        self._queue = self._histogram("headway_queue_seconds", "Waiting for a round.", _SECONDS, ("model",))
+        self._tokenization = self._histogram("headway_tokenization_seconds", "", _SECONDS, ("model",))
+        self._inference = self._histogram("headway_inference_seconds", "", _SECONDS, ("model",))
+        self._batch_rows = self._histogram("headway_batch_rows", "Rows of a round.", _COUNTS, ("model",))
+        self._batch_tokens = self._histogram("headway_batch_tokens", "Tokens of a round.", _TOKENS, ("model",))
+        self._te_count = self._counter("te_request_count", "Requests answered.", ("method",))
+        self._te_duration = self._histogram("te_request_duration", "Whole requests.", _SECONDS, ())
+        self._te_queue = self._histogram("te_request_queue_duration", "", _SECONDS, ())
+        self._te_tokenization = self._histogram("te_request_tokenization_duration", "", _SECONDS, ())
+        self._te_inference = self._histogram("te_request_inference_duration", "", _SECONDS, ())
+        self._te_batch_rows = self._histogram("te_batch_next_size", "Rows of a round.", _COUNTS, ())
+        self._te_batch_tokens = self._histogram("te_batch_next_tokens", "Tokens of a round.", _TOKENS, ())
+
+    def text(self) -> bytes:
+        """Everything in Prometheus's text format."""
+        return generate_latest(self._registry)
+
+    def begin_request(self) -> None:
+        """A request has come."""
+        self._in_progress.inc()
+
+    def end_request(self, endpoint: str, status: int, seconds: float) -> None:
+        """A request was answered.
+
+        Args:
+            endpoint: the path's pattern, never the path itself.
+            status: HTTP status.
+            seconds: since it came.
+        """
+        self._in_progress.dec()
+        self._requests.labels(endpoint, str(status)).inc()
+        self._request_seconds.labels(endpoint).observe(seconds)
+        self._te_count.labels(endpoint).inc()
+        self._te_duration.observe(seconds)
+
+    def observe_head(self, model: str, num_tokens: int, timings: Timings) -> None:
+        """A head answered a request."""
+        self._prompt_tokens.labels(model).inc(num_tokens)
+        for by_model, alone, seconds in (
+            (self._queue, self._te_queue, timings.queue_s),
+            (self._tokenization, self._te_tokenization, timings.tokenization_s),
+            (self._inference, self._te_inference, timings.inference_s),
+        ):
+            by_model.labels(model).observe(seconds)
+            alone.observe(seconds)
+
+    def observe_round(self, model: str, num_rows: int, num_tokens: int) -> None:
+        """A batch ran."""
+        self._batch_rows.labels(model).observe(num_rows)
+        self._batch_tokens.labels(model).observe(num_tokens)
+        self._te_batch_rows.observe(num_rows)
+        self._te_batch_tokens.observe(num_tokens)
+
+    def observe_prompt(self, model: str, num_tokens: int, num_cached_tokens: int) -> None:
+        """A prompt was read."""
+        self._prompt_tokens.labels(model).inc(num_tokens)
+        self._cached_tokens.labels(model).inc(num_cached_tokens)
+
+    def observe_token(self, model: str, seconds: float, *, is_first: bool) -> None:
+        """A token came, so many seconds after the request or after the token before it."""
+        self._new_tokens.labels(model).inc()
+        (self._first_token if is_first else self._per_token).labels(model).observe(seconds)
+
+    def _counter(self, name: str, text: str, labels: tuple[str, ...]) -> Counter:
+        return Counter(name, text, labels, registry=self._registry)
+
+    def _histogram(self, name: str, text: str, buckets: tuple[float, ...], labels: tuple[str, ...]) -> Histogram:
+        return Histogram(name, text, labels, buckets=buckets, registry=self._registry)
+
+
+class _Levels(Collector):
+    """What is read off the models when Prometheus asks."""
+
+    def __init__(self, models: Callable[[], Iterable[ServedModel]]) -> None:
+        self._models = models
+
+    def collect(self) -> Iterator[Metric]:
+        """Queues, running sequences and cache sizes, by model."""
+        models = tuple(self._models())
+        waiting = GaugeMetricFamily("headway_queue_size", "Requests that wait.", labels=["model"])
+        running = GaugeMetricFamily("headway_running", "Requests that run.", labels=["model"])
+        cache = GaugeMetricFamily("headway_prefix_cache_bytes", "Memory of earlier prompts.", labels=["model"])
+        deaths = GaugeMetricFamily("headway_worker_restarts", "Times a worker broke down.", labels=["model"])
+        for model in models:
+            waiting.add_metric([model.name], model.num_waiting)
+            running.add_metric([model.name], model.num_running)
+            engine = model.engine
+            if engine is not None and engine.prefix_cache is not None:
+                cache.add_metric([model.name], engine.prefix_cache.size_bytes)
+            deaths.add_metric([model.name], model.batcher.num_deaths + (engine.num_deaths if engine else 0))
+        yield from (waiting, running, cache, deaths)
+        yield GaugeMetricFamily("te_queue_size", "Requests that wait.", sum(model.num_waiting for model in models))
