@@ -17,7 +17,8 @@ from transformers import PretrainedConfig, PreTrainedModel
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 from transformers.pytorch_utils import Conv1D
 
-from .tiny_sizes import EXCEPTIONS, SIZES, TOKEN_ID_SUFFIXES, VOCAB_SIZE, LayerTypes
+from .tiny_media_sizes import MEDIA_EXCEPTIONS
+from .tiny_sizes import EXCEPTIONS, LAYER_LISTS, NUM_HEADS, NUM_LAYERS, SIZES, TOKEN_ID_SUFFIXES, VOCAB_SIZE, LayerTypes
 
 NUM_LABELS = 3
 # Heads whose number of labels is part of the task.
@@ -31,7 +32,11 @@ def tiny_config(model_type: str, auto_class: str = "AutoModel") -> PretrainedCon
         model_type: a key of transformers' ``CONFIG_MAPPING``.
         auto_class: the class that will load it; classifiers get three labels.
     """
-    values = _shrunk(CONFIG_MAPPING[model_type](), model_type)
+    config = CONFIG_MAPPING[model_type]()
+    values = _shrunk(config, model_type)
+    if auto_class == "AutoModelForCausalLM" and hasattr(config, "is_decoder"):
+        # Encoders with a language model's head look ahead unless told not to.
+        values["is_decoder"] = True
     if auto_class not in _TWO_LABELS:
         values["num_labels"] = NUM_LABELS
     return CONFIG_MAPPING[model_type](**values)
@@ -61,7 +66,7 @@ def spread_weights(model: torch.nn.Module, seed: int = 0) -> None:
     """Redraw weights and biases: a fresh model's are so small that wrong attention would hardly show."""
     generator = torch.Generator().manual_seed(seed)
     for module in model.modules():
-        if isinstance(module, (torch.nn.Linear, Conv1D, torch.nn.Conv1d)):
+        if isinstance(module, (torch.nn.Linear, Conv1D, torch.nn.Conv1d, torch.nn.Conv2d, torch.nn.Conv3d)):
             fan_in = module.weight[0].numel() if not isinstance(module, Conv1D) else module.weight.shape[0]
             module.weight.normal_(0.0, 1 / math.sqrt(fan_in), generator=generator)
             if getattr(module, "bias", None) is not None:
@@ -77,6 +82,9 @@ def spread_weights(model: torch.nn.Module, seed: int = 0) -> None:
                 module.bias.normal_(0.0, 0.1, generator=generator)
         else:
             _vary_constants(module, generator)
+        if isinstance(module, (torch.nn.BatchNorm1d, torch.nn.BatchNorm2d)) and module.running_mean is not None:
+            module.running_mean.normal_(0.0, 0.1, generator=generator)
+            module.running_var.uniform_(0.5, 1.5, generator=generator)
 
 
 def _vary_constants(module: torch.nn.Module, generator: torch.Generator) -> None:
@@ -91,13 +99,21 @@ def _shrunk(config: PretrainedConfig, model_type: str) -> dict[str, Any]:
     attributes = {key: value for key, value in config.to_dict().items() if not key.startswith("_")}
     sub_configs = dict(_sub_configs(config))
     values: dict[str, Any] = {name: _shrunk_sub(sub) for name, sub in sub_configs.items()}
+    num_layers = max(
+        [NUM_LAYERS, *(LayerTypes.num_kinds(attributes[name]) for name in LAYER_LISTS & attributes.keys())]
+    )
     for name, value in attributes.items():
         if name in sub_configs or name not in SIZES or value is None or isinstance(value, bool):
             continue
         size = SIZES[name]
-        values[name] = size.of(value) if isinstance(size, LayerTypes) else _smaller(value, size)
+        values[name] = size.of(value, num_layers) if isinstance(size, LayerTypes) else _smaller(value, size)
+    if num_layers > NUM_LAYERS and "num_hidden_layers" in values:
+        values["num_hidden_layers"] = num_layers
+    if "kv_lora_rank" in values and "num_key_value_heads" in values:
+        # Latent attention has keys for every head.
+        values["num_key_value_heads"] = NUM_HEADS
     values |= _small_token_ids(attributes, int(values.get("vocab_size", VOCAB_SIZE)))
-    return _merged(values, EXCEPTIONS.get(model_type, {}))
+    return _merged(values, MEDIA_EXCEPTIONS.get(model_type) or EXCEPTIONS.get(model_type, {}))
 
 
 def _shrunk_sub(config: PretrainedConfig) -> dict[str, Any]:
@@ -116,7 +132,8 @@ def _sub_configs(config: PretrainedConfig) -> Iterator[tuple[str, PretrainedConf
 def _smaller(value: Any, size: Any) -> Any:
     if isinstance(size, int) and isinstance(value, int):
         return min(value, size) if value >= 0 else value
-    return size
+    # A list has a size for each stage, which go together.
+    return value if isinstance(value, (list, tuple)) else size
 
 
 def _small_token_ids(attributes: Mapping[str, Any], vocab_size: int) -> dict[str, int | list[int]]:

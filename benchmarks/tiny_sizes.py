@@ -16,17 +16,22 @@ class LayerTypes:
     """A list with one entry for each layer: shortened so that every kind of layer stays."""
 
     @staticmethod
-    def of(value: Any) -> Any:
+    def of(value: Any, num_layers: int) -> Any:
         """The shortened list."""
-        if not isinstance(value, (list, tuple)) or not value:
-            return value
-        kinds = list(dict.fromkeys(value))
-        return (kinds * NUM_LAYERS)[: max(NUM_LAYERS, len(kinds))]
+        return (list(dict.fromkeys(value)) * num_layers)[:num_layers] if LayerTypes.num_kinds(value) else value
+
+    @staticmethod
+    def num_kinds(value: Any) -> int:
+        """How many kinds of layers a list holds; 0 where it is none."""
+        return len(set(value)) if isinstance(value, (list, tuple)) else 0
 
 
 def _sizes(*groups: tuple[int, str]) -> dict[str, Any]:
     return {name: size for size, names in groups for name in names.split()}
 
+
+# Lists with one entry for each layer.
+LAYER_LISTS = frozenset({"layer_types", "mlp_layer_types", "layers_block_type", "no_rope_layers"})
 
 # Name → largest value; a default that is smaller stays.
 SIZES: Mapping[str, Any] = _sizes(
@@ -70,8 +75,8 @@ SIZES: Mapping[str, Any] = _sizes(
     (
         HEAD_DIM,
         "head_dim d_head d_kv attention_head_size kv_channels qk_rope_head_dim qk_nope_head_dim v_head_dim "
-        "index_head_dim linear_key_head_dim linear_value_head_dim mamba_d_state gated_norm_rank global_head_dim "
-        "query_pre_attn_scalar adapter_rank embedding_rank mamba_dt_rank",
+        "index_head_dim linear_key_head_dim linear_value_head_dim linear_head_dim mamba_d_state gated_norm_rank "
+        "global_head_dim query_pre_attn_scalar adapter_rank embedding_rank mamba_dt_rank",
     ),
     (2 * HEAD_DIM, "q_lora_rank kv_lora_rank qk_head_dim attention_head_dim num_latents"),
     (
@@ -87,41 +92,80 @@ SIZES: Mapping[str, Any] = _sizes(
     ),
     (16, "attention_window local_transformer_stride"),
     (32, "image_size input_size segment_means_seq_len visual_feat_dim num_mel_bins"),
-) | dict.fromkeys(("layer_types", "mlp_layer_types", "layers_block_type", "no_rope_layers"), LayerTypes())
+) | dict.fromkeys(LAYER_LISTS, LayerTypes())
 
 _ALL_HEADS = {"num_key_value_heads": NUM_HEADS}
 _T5 = {"decoder_start_token_id": 0}
+# Twice the hidden size is divided among the heads.
+_MAMBA2 = {"mamba_n_heads": 8, "mamba_d_head": HEAD_DIM}
+# The last half of the layers take keys and values from the first, of each kind.
+_SHARED_LAYERS = {
+    "num_hidden_layers": 4,
+    "layer_types": ["sliding_attention", "full_attention"] * 2,
+    "num_kv_shared_layers": 2,
+}
 _ROPE = {"rope_type": "default", "rope_theta": 10000.0}
 
 # Model type → constructor arguments that differ from the rules above; None takes the default.
 EXCEPTIONS: Mapping[str, Mapping[str, Any]] = {
-    "axk1": _ALL_HEADS,
-    "axk2": _ALL_HEADS,
+    "bailing_hybrid": {
+        "num_nextn_predict_layers": 0,
+        "num_expert_group": 2,
+        "topk_group": 2,
+        "num_experts_per_token": 2,
+    },
+    "bamba": {**_MAMBA2, "attn_layer_indices": [1]},
+    # Texts here are too short for its blocks.
+    "big_bird": {"attention_type": "original_full"},
     "cohere_compass_text": {
         "layer_types": ["sliding_attention", "full_attention"],
         "rope_parameters": {"sliding_attention": _ROPE, "full_attention": _ROPE},
     },
-    "deepseek_v2": {**_ALL_HEADS, "num_experts_per_tok": 2},
-    "deepseek_v3": _ALL_HEADS,
+    "codegen": {"rotary_dim": 4},
+    # Its checkpoints have it; the default configuration does not.
+    "dbrx": {"attn_config": {"rope_theta": 10000.0, "clip_qkv": 8.0}},
+    "deepseek_v2": {"num_experts_per_tok": 2},
+    "dots1": {"n_routed_experts": NUM_HEADS, "n_shared_experts": 1, "num_experts_per_tok": 2},
     "funnel": {"block_sizes": [1, 1, 1]},
     "esm": {"vocab_size": 33, "mask_token_id": 32, "pad_token_id": 1},
     "esmc": _ALL_HEADS,
+    "gemma3n_text": {
+        **_SHARED_LAYERS,
+        "intermediate_size": [2 * HIDDEN_SIZE] * NUM_HEADS,
+        "activation_sparsity_pattern": [0.5, 0.0, 0.5, 0.0],
+        "laurel_rank": 8,
+        "hidden_size_per_layer_input": HEAD_DIM,
+        "vocab_size_per_layer_input": VOCAB_SIZE,
+    },
+    "gemma4_text": {"hidden_size_per_layer_input": HEAD_DIM, "vocab_size_per_layer_input": VOCAB_SIZE},
     "gpt_neo": {"attention_types": [[["global", "local"], 1]]},
     "gptj": {"rotary_dim": 4},
+    "granitemoehybrid": {**_MAMBA2, "layer_types": ["linear_attention", "full_attention"]},
     "hunyuan_v1_dense": {"head_dim": HEAD_DIM},
     "hunyuan_v1_moe": {"head_dim": HEAD_DIM},
     # 4 coordinate parts and 2 shape parts make the hidden size.
     "layoutlmv3": {"coordinate_size": 6, "shape_size": 4},
+    "kimi_linear": {"num_experts_per_token": 2},
+    "lfm2_moe": {"layer_types": ["conv", "full_attention"], "num_dense_layers": 1},
     # The layout stream has 1/4 of the hidden size, and 6 coordinates share the hidden size.
     "lilt": {"hidden_size": 48},
-    "minicpm3": _ALL_HEADS,
+    "mamba2": {"num_heads": 8, "head_dim": HEAD_DIM, "n_groups": 2, "state_size": HEAD_DIM},
     "ministral": {"head_dim": HEAD_DIM},
-    "mistral4": {**_ALL_HEADS, "head_dim": 2 * HEAD_DIM},
+    "mistral4": {"head_dim": 2 * HEAD_DIM},
     # The masked LM head has hidden_size - embedding_size extra channels.
     "mobilebert": {"hidden_size": 2 * HIDDEN_SIZE},
     "nemotron": {"head_dim": HEAD_DIM, "num_key_value_heads": 2},
     "neomme": {"head_dim": 2 * HEAD_DIM},
     "nystromformer": {"num_landmarks": 16, "segment_means_seq_len": 16},
+    "qwen4_exp_text": {
+        "hc_lowrank": HEAD_DIM,
+        "ngram_vocab_size_base": VOCAB_SIZE,
+        "indexer_n_heads": 2,
+        "indexer_kv_heads": 1,
+        "indexer_head_dim": HEAD_DIM,
+        "indexer_budget": 64,
+        "indexer_compress_ratio": 4,
+    },
     "reformer": {"axial_pos_shape": [8, 16], "axial_pos_embds_dim": [8, 24], "hash_seed": 0},
     "t5": _T5,
     "mt5": _T5,

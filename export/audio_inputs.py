@@ -15,8 +15,6 @@ from transformers import PreTrainedModel
 
 from headway.runtime.errors import ExportError
 
-from .tasks import Task
-
 _MEL_SIZES = ("feature_projection_input_dim", "num_mel_bins", "input_feat_per_channel", "feature_size", "input_dim")
 _TRACE_STEPS = 11
 
@@ -117,8 +115,11 @@ class AudioInputs:
         for seed, (name, lengths) in enumerate(cases.items()):
             yield name, self.build(lengths, seed=seed + 1)
 
+    def fixed(self) -> None:
+        """None: a length that may change is never given up."""
 
-def probe_audio_inputs(model: PreTrainedModel, task: Task, name: str) -> AudioInputs:
+
+def probe_audio_inputs(model: PreTrainedModel, name: str) -> AudioInputs:
     """Find the audio that a model takes by running it.
 
     Args:

@@ -14,8 +14,8 @@ from headway.runtime.errors import ArtifactError, ExportError, VerificationError
 
 from .graph import finish_graph, operator_counts, save_graph, tensor_specs
 from .head_outputs import axes_of_outputs, outputs_of
-from .input_probe import probe_inputs
-from .inputs import InputBuilder
+from .input_probe import ProbedInputs, probe_inputs
+from .inputs import Inputs
 from .load import Checkpoint
 from .operators import ONNX_OPSET
 from .progress import Stages
@@ -28,12 +28,16 @@ from .verify import Verification, verify_head
 class HeadPlan:
     """What a head's graph takes and gives, known before it is traced."""
 
-    builder: InputBuilder
-    defaults: Mapping[str, int]
+    probed: ProbedInputs
     example: Mapping[str, torch.Tensor]
     axes: Mapping[str, tuple[str, ...]]
     outputs: tuple[str, ...]
     output_axes: Mapping[str, tuple[str | int, ...]]
+
+    @property
+    def builder(self) -> Inputs:
+        """What makes inputs for the graph."""
+        return self.probed.builder
 
 
 def export_head(checkpoint: Checkpoint, folder: Path, tolerance: float, stages: Stages) -> Manifest:
@@ -48,6 +52,16 @@ def export_head(checkpoint: Checkpoint, folder: Path, tolerance: float, stages: 
     """
     with stages.stage("inputs"):
         plan = plan_head(checkpoint)
+    try:
+        return _export_planned(checkpoint, folder, plan, tolerance, stages)
+    except ExportError as error:
+        fixed = _with_fixed_size(checkpoint, plan, error)
+        if fixed is None:
+            raise
+        return _export_planned(checkpoint, folder, fixed, tolerance, stages)
+
+
+def _export_planned(checkpoint: Checkpoint, folder: Path, plan: HeadPlan, tolerance: float, stages: Stages) -> Manifest:
     job = TraceJob(checkpoint.model, plan.example, plan.axes, plan.outputs, plan.builder.max_length)
     refused: dict[str, str] = {}
     mismatch = False
@@ -67,24 +81,39 @@ def export_head(checkpoint: Checkpoint, folder: Path, tolerance: float, stages: 
             refused[path] = reason(error)
 
 
+def _with_fixed_size(checkpoint: Checkpoint, plan: HeadPlan, error: ExportError) -> HeadPlan | None:
+    """The plan for a graph that takes images of one size; None where that is the plan already."""
+    builder = plan.builder.fixed()
+    if builder is None:
+        return None
+    checkpoint.warnings.append(f"The graph takes one height and width only; for others, {error}")
+    return _plan(checkpoint, replace(plan.probed, builder=builder))
+
+
 def _shortened(checkpoint: Checkpoint, plan: HeadPlan, longest: int) -> HeadPlan:
     """The plan for a graph that takes shorter texts than the model; the artifact says so, and the runtime checks."""
     checkpoint.warnings.append(f"No path traced this model for every length: the graph takes {longest} tokens at most.")
-    return replace(plan, builder=replace(plan.builder, max_length=longest))
+    builder = replace(plan.builder, max_length=longest)  # type: ignore[type-var]
+    return replace(plan, probed=replace(plan.probed, builder=builder))
 
 
 def plan_head(checkpoint: Checkpoint) -> HeadPlan:
     """Find out which inputs the head takes and which outputs it gives, by running it in PyTorch."""
+    probed = probe_inputs(checkpoint.model, checkpoint.task, checkpoint.tokenizer)
+    if probed.left_out:
+        names = ", ".join(probed.builder.names)
+        checkpoint.warnings.append(f"The graph takes {names}; not {', '.join(probed.left_out)}.")
+    return _plan(checkpoint, probed)
+
+
+def _plan(checkpoint: Checkpoint, probed: ProbedInputs) -> HeadPlan:
     model, task = checkpoint.model, checkpoint.task
-    probed = probe_inputs(model, task, checkpoint.tokenizer)
     builder, example = probed.builder, probed.builder.trace_example()
     wanted = tuple(name for name in task.outputs if not (checkpoint.missing_pooler and name == "pooler_output"))
     outputs = outputs_of(model, example, wanted)
     axes = builder.axes()
     output_axes = axes_of_outputs(model, axes, (example, builder.other_example()), outputs, builder.computed_axes)
-    if probed.left_out:
-        checkpoint.warnings.append(f"The graph takes {', '.join(builder.names)}; not {', '.join(probed.left_out)}.")
-    return HeadPlan(builder, probed.defaults, example, axes, outputs, output_axes)
+    return HeadPlan(probed, example, axes, outputs, output_axes)
 
 
 def _write(
@@ -123,7 +152,7 @@ def _manifest(
         outputs=tensor_specs(graph.graph.outputs),
         opset=ONNX_OPSET,
         operators=operator_counts(graph),
-        defaults=plan.defaults,
+        defaults=plan.probed.defaults,
     )
     variant = Variant(
         components={"model": component},

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
@@ -11,8 +10,6 @@ import torch
 from transformers import PreTrainedModel
 
 from headway.runtime.errors import ExportError
-
-from .tasks import Task
 
 _DEFAULT_SIDE, _DEFAULT_CHANNELS = 224, 3
 # Other sizes that are tried, as what is added to height and width: whole patches, then odd.
@@ -24,21 +21,28 @@ class ImageInputs:
     """Makes images that a model accepts.
 
     Args:
+        name: the input, ``pixel_values``.
         channels: of an image.
         height, width: in pixels, what the config says or the usual.
         is_dynamic: whether the graph takes other heights and widths too.
         num_frames: frames of a video; None for an image.
-        names: the graph's inputs.
+        batch_axis: name of the first axis.
     """
 
+    name: str
     channels: int
     height: int
     width: int
     is_dynamic: bool = False
     num_frames: int | None = None
-    names: tuple[str, ...] = ("pixel_values",)
-    max_length: int | None = None
+    batch_axis: str = "batch_size"
+    max_length: None = None
     computed_axes: ClassVar[Mapping[int, str]] = {1: "num_patches", 2: "feature_height", 3: "feature_width"}
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The graph's inputs."""
+        return (self.name,)
 
     def build(self, lengths: list[int], seed: int = 0, grown: tuple[int, int] = (0, 0)) -> dict[str, torch.Tensor]:
         """Images (batch, channels, height, width) float32, as many as ``lengths`` has entries.
@@ -49,13 +53,13 @@ class ImageInputs:
         generator = torch.Generator().manual_seed(seed)
         frames = () if self.num_frames is None else (self.num_frames,)
         shape = (len(lengths), *frames, self.channels, self.height + grown[0], self.width + grown[1])
-        return {"pixel_values": torch.randn(shape, generator=generator)}
+        return {self.name: torch.randn(shape, generator=generator)}
 
     def axes(self) -> dict[str, tuple[str, ...]]:
         """Input → names of its axes; an empty name stands for a fixed size."""
         frames = () if self.num_frames is None else ("",)
         sides = ("height", "width") if self.is_dynamic else ("", "")
-        return {"pixel_values": ("batch_size", *frames, "", *sides)}
+        return {self.name: (self.batch_axis, *frames, "", *sides)}
 
     def trace_example(self) -> dict[str, torch.Tensor]:
         """Inputs to trace with."""
@@ -74,38 +78,38 @@ class ImageInputs:
             name = f"batch 2, {self.height + grown[0]} × {self.width + grown[1]}"
             yield name, self.build([1, 1], seed=seed + 5, grown=grown)
 
-    def fixed(self) -> ImageInputs:
-        """The same for a graph that takes one size only."""
-        return replace(self, is_dynamic=False)
+    def fixed(self) -> ImageInputs | None:
+        """The same for a graph that takes one height and width only; None where that is so already."""
+        return replace(self, is_dynamic=False) if self.is_dynamic else None
 
 
-def probe_image_inputs(model: PreTrainedModel, task: Task) -> ImageInputs:
+def probe_image_inputs(model: PreTrainedModel, name: str) -> ImageInputs:
     """Find the images that a model takes by running it.
+
+    Args:
+        name: the model's main input.
 
     Raises:
         ExportError: the model runs on none.
     """
-    config = getattr(model.config, "vision_config", None) or model.config
-    height, width = _size(config)
-    channels = _integer(config, ("num_channels", "in_channels", "in_chans"), _DEFAULT_CHANNELS)
-    frames = getattr(config, "num_frames", None)
-    inputs = ImageInputs(channels, height, width, num_frames=frames if isinstance(frames, int) else None)
+    inputs = image_inputs_of(model.config, name)
     error = _failure(model, inputs.build([1, 1]))
     if error is not None:
         raise ExportError(
-            f"{type(model).__name__} does not run on images of {height} × {width} ({type(error).__name__}: {error})."
+            f"{type(model).__name__} does not run on images of {inputs.height} × {inputs.width} "
+            f"({type(error).__name__}: {error})."
         )
     takes_others = any(_failure(model, inputs.build([1, 1], grown=grown)) is None for grown in _GROWTHS)
     return replace(inputs, is_dynamic=takes_others)
 
 
-def left_out_arguments(model: PreTrainedModel, names: tuple[str, ...]) -> tuple[str, ...]:
-    """Arguments of the model's forward that bring data and that the graph does not take."""
-    parameters = inspect.signature(model.forward).parameters
-    return tuple(name for name in parameters if name in _FURTHER_INPUTS and name not in names)
-
-
-_FURTHER_INPUTS = ("pixel_mask", "bool_masked_pos", "pixel_attention_mask", "spatial_shapes", "input_ids")
+def image_inputs_of(config: Any, name: str) -> ImageInputs:
+    """Images of the size that a config says, or of the usual."""
+    vision = getattr(config, "vision_config", None) or config
+    height, width = _size(vision)
+    channels = _integer(vision, ("num_channels", "in_channels", "in_chans"), _DEFAULT_CHANNELS)
+    frames = getattr(vision, "num_frames", None)
+    return ImageInputs(name, channels, height, width, num_frames=frames if isinstance(frames, int) else None)
 
 
 def _size(config: Any) -> tuple[int, int]:

@@ -14,9 +14,10 @@ from transformers import PreTrainedModel
 from headway.runtime.errors import ExportError
 
 from .audio_inputs import AudioInputs, probe_audio_inputs
-from .image_inputs import ImageInputs, probe_image_inputs
+from .image_inputs import ImageInputs, image_inputs_of, probe_image_inputs
+from .image_text_inputs import ImageTextInputs
 from .input_kinds import INPUT_KINDS, NOT_INPUTS
-from .inputs import MAX_VERIFIED_LENGTH, InputBuilder, longest_input
+from .inputs import MAX_VERIFIED_LENGTH, InputBuilder, Inputs, longest_input
 from .tasks import Task
 
 
@@ -30,7 +31,7 @@ class ProbedInputs:
         left_out: arguments of the model's forward that could change its outputs and that the graph does not take.
     """
 
-    builder: InputBuilder | ImageInputs | AudioInputs
+    builder: Inputs
     defaults: Mapping[str, int]
     left_out: tuple[str, ...]
 
@@ -39,7 +40,7 @@ def main_input_of(model: PreTrainedModel) -> str:
     """The input that everything else goes with: text, image or audio, as the model says and its forward takes."""
     parameters = inspect.signature(model.forward).parameters
     said = getattr(model, "main_input_name", "input_ids")
-    candidates = (said, "input_ids", "pixel_values", "input_values", "input_features")
+    candidates = (said, "input_ids", "pixel_values", "pixel_values_videos", "input_values", "input_features")
     return next((name for name in candidates if name in parameters), said)
 
 
@@ -52,19 +53,38 @@ def probe_inputs(model: PreTrainedModel, task: Task, tokenizer: Any | None) -> P
         ExportError: the model runs on none of the inputs Headway can make.
     """
     main_input = main_input_of(model)
-    if main_input == "pixel_values":
-        return _probe_images(model, task)
+    image_input = _image_input_of(model)
+    if image_input and "input_ids" in inspect.signature(model.forward).parameters:
+        return _probe_texts_and_images(model, task, tokenizer, image_input)
+    if main_input == image_input:
+        return ProbedInputs(probe_image_inputs(model, main_input), {}, ())
     if main_input in ("input_values", "input_features"):
-        return _probe_audio(model, task, main_input)
-    return _probe_text(model, task, tokenizer)
+        return _probe_audio(model, main_input)
+    return ProbedInputs(*_text_inputs(model, task, tokenizer))
 
 
-def _probe_images(model: PreTrainedModel, task: Task) -> ProbedInputs:
-    return ProbedInputs(probe_image_inputs(model, task), {}, ())
+def _image_input_of(model: PreTrainedModel) -> str | None:
+    parameters = inspect.signature(model.forward).parameters
+    return next((name for name in ("pixel_values", "pixel_values_videos") if name in parameters), None)
 
 
-def _probe_audio(model: PreTrainedModel, task: Task, main_input: str) -> ProbedInputs:
-    builder = probe_audio_inputs(model, task, main_input)
+def _probe_texts_and_images(model: PreTrainedModel, task: Task, tokenizer: Any | None, name: str) -> ProbedInputs:
+    """Texts alone where the model runs on them, unless images are what the task is about; else both."""
+    error: ExportError | None = None
+    if task.name != "zero-shot-image-classification":
+        try:
+            return ProbedInputs(*_text_inputs(model, task, tokenizer))
+        except ExportError as failure:
+            error = failure
+    images = image_inputs_of(model.config, name)
+    try:
+        return ProbedInputs(*_text_inputs(model, task, tokenizer, images))
+    except ExportError as failure:
+        raise error or failure from failure
+
+
+def _probe_audio(model: PreTrainedModel, main_input: str) -> ProbedInputs:
+    builder = probe_audio_inputs(model, main_input)
     parameters = inspect.signature(model.forward).parameters
     if "attention_mask" not in parameters or builder.layout.time_axis is None:
         return ProbedInputs(builder, {}, ())
@@ -75,10 +95,14 @@ def _probe_audio(model: PreTrainedModel, task: Task, main_input: str) -> ProbedI
     return ProbedInputs(masked, {"attention_mask": 1} if usage is Usage.DEFAULT else {}, ())
 
 
-def _probe_text(model: PreTrainedModel, task: Task, tokenizer: Any | None) -> ProbedInputs:
+def _text_inputs(
+    model: PreTrainedModel, task: Task, tokenizer: Any | None, images: ImageInputs | None = None
+) -> tuple[InputBuilder, dict[str, int], tuple[str, ...]]:
     parameters = tuple(inspect.signature(model.forward).parameters)
     accepted = [name for name in INPUT_KINDS if name in parameters]
-    builder = _within_limit(model, _first_runnable(model, _ids_builder(model, task, tokenizer), accepted))
+    texts = _ids_builder(model, task, tokenizer)
+    start = texts if images is None else ImageTextInputs.of(texts, images)
+    builder = _within_limit(model, _first_runnable(model, start, accepted))
     tokenizer_names = getattr(tokenizer, "model_input_names", ())
     names, defaults, left_out = ["input_ids"], {}, []
     for name in builder.names[1:]:
@@ -91,9 +115,9 @@ def _probe_text(model: PreTrainedModel, task: Task, tokenizer: Any | None) -> Pr
         names.append(name)
         if usage is Usage.DEFAULT:
             defaults[name] = INPUT_KINDS[name].absent_value(builder.config)
-    known = NOT_INPUTS | INPUT_KINDS.keys()
+    known = NOT_INPUTS | INPUT_KINDS.keys() | builder.axes().keys()
     left_out += [name for name in parameters if name not in known and not name.startswith(("output_", "_"))]
-    return ProbedInputs(replace(builder, names=tuple(names)), defaults, tuple(left_out))
+    return replace(builder, names=tuple(names)), defaults, tuple(left_out)
 
 
 def encoder_input_builder(model: PreTrainedModel, task: Task, tokenizer: Any | None) -> InputBuilder:
@@ -102,7 +126,7 @@ def encoder_input_builder(model: PreTrainedModel, task: Task, tokenizer: Any | N
     Raises:
         ExportError: the model runs on none of the inputs Headway can make.
     """
-    builder = _probe_text(model, task, tokenizer).builder
+    builder, _, _ = _text_inputs(model, task, tokenizer)
     return replace(builder, names=tuple(name for name in builder.names if not name.startswith("decoder_")))
 
 
@@ -166,8 +190,8 @@ def _first_runnable(model: PreTrainedModel, builder: InputBuilder, accepted: lis
         else:
             return candidate
     raise ExportError(
-        f"{type(model).__name__} does not run on text alone ({type(error).__name__}: {error}). "
-        f"Inputs Headway makes are {', '.join(INPUT_KINDS)}."
+        f"{type(model).__name__} does not run on what Headway makes ({type(error).__name__}: {error}). "
+        f"Inputs made of text are {', '.join(INPUT_KINDS)}."
     )
 
 

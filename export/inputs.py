@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Protocol
 
 import torch
 from transformers import PreTrainedModel
@@ -30,9 +30,43 @@ _DRAWN_VOCABULARY = 50_000
 _POSITION_LIMITS = ("max_position_embeddings", "max_seq_len")
 
 
+class Inputs(Protocol):
+    """Makes inputs of one kind, such as texts or images, that a model accepts."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The graph's inputs in order, the main one first."""
+
+    @property
+    def max_length(self) -> int | None:
+        """Longest text in tokens, or None where nothing limits it."""
+
+    @property
+    def computed_axes(self) -> Mapping[int, str]:
+        """Index of an output's axis → its name where its size is none of the inputs'."""
+
+    def build(self, lengths: list[int], *, seed: int = 0) -> dict[str, torch.Tensor]:
+        """A batch with a row for each length: in tokens, in steps of an audio model; images have but one size."""
+
+    def axes(self) -> dict[str, tuple[str, ...]]:
+        """Input → names of its axes; an empty name stands for a fixed size."""
+
+    def trace_example(self) -> dict[str, torch.Tensor]:
+        """Inputs to trace with."""
+
+    def other_example(self) -> dict[str, torch.Tensor]:
+        """Inputs that differ from the trace example in every size that may change."""
+
+    def verification_cases(self) -> Iterator[tuple[str, dict[str, torch.Tensor]]]:
+        """Named cases at the edges."""
+
+    def fixed(self) -> Inputs | None:
+        """The same with fewer axes that may change, or None."""
+
+
 @dataclass(frozen=True)
 class InputBuilder:
-    """Makes inputs that a model accepts.
+    """Makes texts that a model accepts.
 
     Args:
         task: says whether a row is a text or several choices.
@@ -93,6 +127,9 @@ class InputBuilder:
         if "attention_mask" in self.names:
             lengths = [self._fit(length) for length in (4, 9, 7)]
             yield "batch 3, padded on the left", pad_on_the_left(self.build(lengths, seed=7))
+
+    def fixed(self) -> None:
+        """None: a text always has any length."""
 
     def _fit(self, length: int) -> int:
         return min(length, self.max_length) if self.max_length else length

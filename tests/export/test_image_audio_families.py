@@ -11,9 +11,10 @@ from headway.export import export
 
 TOLERANCE = 1e-4
 IMAGE, AUDIO, CTC = "AutoModelForImageClassification", "AutoModelForAudioClassification", "AutoModelForCTC"
-BACKBONE = "AutoModel"
+BACKBONE, ZERO_SHOT = "AutoModel", "AutoModelForZeroShotImageClassification"
 IMAGES = [("vit", IMAGE), ("convnext", IMAGE)]
 WAVEFORMS = [("wav2vec2", CTC)]
+TWO_TOWERS = [("clip", ZERO_SHOT), ("siglip", ZERO_SHOT)]
 
 
 def exported(model_type, head, folder):
@@ -54,3 +55,19 @@ def test_waveforms(model_type, head, tmp_path):
         assert relative_error(model, ours, {"input_values": waves, "attention_mask": mask}) <= TOLERANCE
         without = ours(input_values=waves, attention_mask=np.ones_like(mask))
         assert np.array_equal(ours(input_values=waves)[0], without[0])
+
+
+@pytest.mark.parametrize(("model_type", "head"), TWO_TOWERS, ids=lambda value: value.removeprefix("AutoModelFor"))
+def test_texts_and_images(model_type, head, tmp_path):
+    _, model, ours = exported(model_type, head, tmp_path)
+    random = np.random.default_rng(0)
+    side = model.config.vision_config.image_size
+    end = model.config.text_config.eos_token_id
+    for lengths, num_images in (([5], 3), ([9, 4, 7], 1)):
+        mask = (np.arange(max(lengths))[None] < np.array(lengths)[:, None]).astype(np.int64)
+        ids = random.integers(10, 900, mask.shape)
+        ids[np.arange(len(lengths)), np.array(lengths) - 1] = end
+        images = random.standard_normal((num_images, 3, side, side), dtype=np.float32)
+        inputs = {"input_ids": ids * mask, "attention_mask": mask, "pixel_values": images}
+        assert relative_error(model, ours, inputs) <= TOLERANCE
+        assert ours(**inputs).logits_per_image.shape == (num_images, len(lengths))
