@@ -141,14 +141,16 @@ class BeamSearch:
         Raises:
             OptionError: when sampling, a prompt whose beams leave no token.
         """
-        candidates = self._candidates(log_probs)
-        is_stopped = self._stopping(self._history_of(candidates), all_scores).reshape(candidates.scores.shape)
-        self._finished = self._updated_finished(candidates, is_stopped)
-        running = candidates.scores + _penalty(is_stopped)
-        self._running = _Beams(candidates.tokens, candidates.indices, running, candidates.is_finished).best(
-            self.num_beams
-        )
-        self._is_improvable &= self._can_improve()
+        # remove_invalid_values gives banned tokens float32's least number, which two steps or a penalty take to -inf.
+        with np.errstate(over="ignore"):
+            candidates = self._candidates(log_probs)
+            is_stopped = self._stopping(self._history_of(candidates), all_scores).reshape(candidates.scores.shape)
+            self._finished = self._updated_finished(candidates, is_stopped)
+            running = candidates.scores + _penalty(is_stopped)
+            self._running = _Beams(candidates.tokens, candidates.indices, running, candidates.is_finished).best(
+                self.num_beams
+            )
+            self._is_improvable &= self._can_improve()
         self.is_done = self._is_over(is_stopped)
         return BeamStep(self._running.tokens[:, :, -1].reshape(-1), self._running.indices[:, :, -1].reshape(-1))
 

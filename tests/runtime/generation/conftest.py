@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import seq2seq_parity
 import torch
 from decoder_parity import exported
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 from transformers import (
+    BartConfig,
+    BartForConditionalGeneration,
     BloomConfig,
     BloomForCausalLM,
     LlamaConfig,
@@ -19,6 +22,7 @@ from transformers import (
     T5ForConditionalGeneration,
 )
 
+from headway.benchmarks.tiny_checkpoints import spread_weights
 from headway.runtime.generation.beam import BeamSearch
 from headway.runtime.generation.config import GenerationConfig
 from headway.runtime.generation.config_resolve import resolve_config, resolve_lengths
@@ -108,6 +112,44 @@ def tiny_mamba():
 def recurrent_lm(tiny_mamba, tmp_path_factory):
     """It exported and loaded."""
     return exported(tiny_mamba, tmp_path_factory.mktemp("recurrent_lm") / "out")
+
+
+@pytest.fixture(scope="session")
+def spread_t5():
+    """As tiny_t5, with weights at which float32 is exact enough to export it."""
+    torch.manual_seed(1)
+    sizes = {"d_model": 16, "d_kv": 8, "d_ff": 24, "num_layers": 2, "num_heads": 2}
+    config = T5Config(vocab_size=VOCAB_SIZE, decoder_start_token_id=0, eos_token_id=1, pad_token_id=0, **sizes)
+    model = T5ForConditionalGeneration(config).eval()
+    spread_weights(model)
+    return model
+
+
+@pytest.fixture(scope="session")
+def t5_lm(spread_t5, tmp_path_factory):
+    """It exported and loaded."""
+    return seq2seq_parity.exported(spread_t5, tmp_path_factory.mktemp("t5_lm") / "out")
+
+
+@pytest.fixture(scope="session")
+def tiny_bart():
+    """An encoder-decoder with learned positions, that begins with its end-of-sequence id and forces it at the end."""
+    torch.manual_seed(2)
+    sizes = {"d_model": 16, "encoder_layers": 2, "decoder_layers": 2}
+    heads = {"encoder_attention_heads": 2, "decoder_attention_heads": 2, "encoder_ffn_dim": 24, "decoder_ffn_dim": 24}
+    ids = {"bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 0, "decoder_start_token_id": 2}
+    config = BartConfig(
+        vocab_size=VOCAB_SIZE, max_position_embeddings=128, forced_eos_token_id=2, **sizes, **heads, **ids
+    )
+    model = BartForConditionalGeneration(config).eval()
+    spread_weights(model)
+    return model
+
+
+@pytest.fixture(scope="session")
+def bart_lm(tiny_bart, tmp_path_factory):
+    """It exported and loaded."""
+    return seq2seq_parity.exported(tiny_bart, tmp_path_factory.mktemp("bart_lm") / "out")
 
 
 @pytest.fixture(scope="session")
