@@ -4,9 +4,9 @@ The cases are what prompt lookup is for: a summary takes words from its text, an
 engine gets the same ids and threads, and takes turns; the tokens of all must be the same.
 """
 
+import heapq
 import inspect
 import tempfile
-import textwrap
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -55,10 +55,12 @@ def run() -> dict[str, Any]:
 
 def _requests() -> dict[str, str]:
     text = " ".join(real_sentences(24))
-    code = textwrap.dedent(inspect.getsource(textwrap.TextWrapper._wrap_chunks)).split('"""')[-1]
+    code = inspect.getsource(heapq._siftup)  # type: ignore[attr-defined]
     return {
         "summary": f"Summarize the most important points of this text.\n\n{text}",
-        "code edit": f"Rename the variable cur_len to width in this code and print all of it.\n\n```python{code}```",
+        "code edit": (
+            f"Rename the variable pos to index in this Python code. Change nothing else.\n\n```python\n{code}```"
+        ),
     }
 
 
