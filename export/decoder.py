@@ -22,8 +22,9 @@ from .graph import drop_unused_inputs, finish_graph, operator_counts, save_graph
 from .inputs import longest_input
 from .load import Checkpoint
 from .operators import ONNX_OPSET
+from .patches import model_patches
 from .progress import Stages
-from .trace import quiet
+from .trace import quiet, reason
 
 
 @dataclass(frozen=True)
@@ -72,7 +73,7 @@ def _export_variant(
     tolerance: float,
     stages: Stages,
 ) -> Variant:
-    with stages.stage("trace"), quiet():
+    with stages.stage("trace"), quiet(), model_patches():
         trace = tracer(model, max_length)
     path = folder / onnx_file_name("model", "fp32")
     with stages.stage("write"):
@@ -134,5 +135,4 @@ def _manifest(
 
 
 def _reason(error: Exception) -> str:
-    first = (str(error).strip().splitlines() or [""])[0][:300]
-    return first if isinstance(error, RefusedError) else f"{type(error).__name__}: {first}"
+    return str(error) if isinstance(error, RefusedError) else reason(error)

@@ -19,6 +19,7 @@ from .attention import attention_implementation
 from .conversion import convert_program
 from .decoder_experts import experts_as_operators
 from .decoder_norms import norms_as_operators
+from .decoder_positions import positions_at
 from .decoder_states import StateTemplate
 from .decoder_trace import logits_at
 
@@ -63,7 +64,7 @@ class GrowingGraph(torch.nn.Module):
         cache = self.template.assemble(past)
         inputs = {"attention_mask": attention_mask, "position_ids": position_ids, self.template.argument: cache}
         taken = {name: value for name, value in inputs.items() if name in self.accepted}
-        with logits_at(self.model, logits_to_keep):
+        with logits_at(self.model, logits_to_keep), positions_at(self.model, position_ids):
             output = self.model(input_ids=input_ids, use_cache=True, **taken)
         return (output.logits, *self.template.take_apart(cache))
 

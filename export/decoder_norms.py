@@ -70,7 +70,10 @@ def _replace_forward(module: torch.nn.Module, kind: str, epsilon: float) -> None
     if scale.data_ptr() != weight.data_ptr():
         module.register_buffer(_BUFFER, scale, persistent=False)
 
-    def forward(hidden_states: torch.Tensor) -> torch.Tensor:
+    def forward(hidden_states: torch.Tensor, *others: Any, **options: Any) -> torch.Tensor:
+        if others or options:
+            # A gate, say: only what one tensor gives was recognised.
+            return type(module).forward(module, hidden_states, *others, **options)
         # Read from the module, where tracing has put a stand-in.
         buffer = module._buffers.get(_BUFFER)
         return operator(hidden_states, module.weight if buffer is None else buffer, epsilon)

@@ -59,11 +59,14 @@ class _Kind:
     prefix: str
     ending: str
     growing_axis: int | None
+    rank: int = 4
 
 
 _KINDS = {
     "keys": _Kind("present", ".key", 2),
     "values": _Kind("present", ".value", 2),
+    # What sparse attention chooses keys by.
+    "indexer_keys": _Kind("present_indexer", "", 1, rank=3),
     "conv_states": _Kind("present_conv", "", None),
     "recurrent_states": _Kind("present_recurrent", "", None),
 }
@@ -145,6 +148,6 @@ def _leaves(cache: Cache) -> Iterator[StateLeaf]:
 
 def _checked_shape(tensor: torch.Tensor, kind: _Kind) -> tuple[int, ...]:
     shape = list(tensor.shape)
-    if kind.growing_axis is not None and (len(shape) != 4 or shape[kind.growing_axis] != _NUM_PROBED_TOKENS):
+    if kind.growing_axis is not None and (len(shape) != kind.rank or shape[kind.growing_axis] != _NUM_PROBED_TOKENS):
         raise RefusedError(f"its cache holds keys or values of shape {tuple(shape)} after {_NUM_PROBED_TOKENS} tokens")
     return tuple(0 if axis == kind.growing_axis else size for axis, size in enumerate(shape))

@@ -15,6 +15,7 @@ from .decoder_attention import DecoderAttention, LayerSpec, attend_through, laye
 from .decoder_cache import RefusedError
 from .decoder_experts import experts_as_operators
 from .decoder_norms import norms_as_operators
+from .decoder_positions import positions_at
 from .decoder_rotary import TracedRotary, rotary_as_operator
 from .operators import gather_positions
 
@@ -51,7 +52,11 @@ class DecoderGraph(torch.nn.Module):
         self.rotary.sequence_lengths = sequence_lengths
         pairs = list(zip(past[::2], past[1::2], strict=True))
         attention = DecoderAttention(self.layers, pairs, seqlens_k, total_sequence_length)
-        with attend_through(self.model, attention), logits_at(self.model, logits_to_keep):
+        with (
+            attend_through(self.model, attention),
+            logits_at(self.model, logits_to_keep),
+            positions_at(self.model, position_ids),
+        ):
             output = self.model(
                 input_ids=input_ids, position_ids=position_ids, past_key_values=attention.cache, use_cache=True
             )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from . import canine, doge, funnel, moonshine, shift_tokens
+from . import canine, complex_rotary, doge, funnel, moonshine, shift_tokens
 from .base import Patch, patches_in_place
 
 __all__ = ["PATCHES", "Patch", "model_patches"]
@@ -13,6 +13,7 @@ __all__ = ["PATCHES", "Patch", "model_patches"]
 # A new architecture is a new file and its entry here.
 PATCHES: tuple[Patch, ...] = (
     *canine.PATCHES,
+    *complex_rotary.PATCHES,
     *doge.PATCHES,
     *funnel.PATCHES,
     *moonshine.PATCHES,

@@ -23,6 +23,7 @@ from .history import Scores, TokenIds
 # Beginning of an input's name → beginning of the output that replaces it.
 _STATE_PREFIXES: Mapping[str, str] = {
     "past_key_values.": "present.",
+    "past_indexer.": "present_indexer.",
     "past_conv.": "present_conv.",
     "past_ssm.": "present_ssm.",
     "past_recurrent.": "present_recurrent.",
