@@ -6,9 +6,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
+from .artifact import Artifact
 from .errors import TaskError
 from .generation.causal_lm import AutoModelForCausalLM
 from .generation.seq2seq import AutoModelForSeq2SeqLM
+from .generation.seq2seq_speech import AutoModelForSpeechSeq2Seq
 from .model import Model
 from .model_loading import HubOptions, open_artifact
 
@@ -25,11 +27,13 @@ __all__ = [
     "AutoModelForQuestionAnswering",
     "AutoModelForSeq2SeqLM",
     "AutoModelForSequenceClassification",
+    "AutoModelForSpeechSeq2Seq",
     "AutoModelForTextEncoding",
     "AutoModelForTokenClassification",
     "AutoModelForZeroShotImageClassification",
     "Model",
     "load_model",
+    "model_class_of",
 ]
 
 
@@ -134,7 +138,14 @@ MODEL_CLASSES: dict[str, type[Model]] = {
         AutoModelForZeroShotImageClassification,
     )
 }
-"""Task → the class that loads its artifacts."""
+"""Task → the class that loads its artifacts; see :func:`model_class_of` for the task that has two."""
+
+
+def model_class_of(task: str, artifact: Artifact) -> type[Model]:
+    """The class that loads an artifact of a task: speech is recognised by CTC heads and by encoder-decoders."""
+    if task == AutoModelForSpeechSeq2Seq.task and artifact.config.get("is_encoder_decoder"):
+        return AutoModelForSpeechSeq2Seq
+    return MODEL_CLASSES[task]
 
 
 def load_model(name_or_path: str | Path, task: str | None = None, **options: Any) -> Model:
@@ -148,17 +159,18 @@ def load_model(name_or_path: str | Path, task: str | None = None, **options: Any
     Raises:
         TaskError: the task is unknown, or the folder does not say it.
     """
-    if task is None:
-        task = _task_of(name_or_path, options)
-    if task not in MODEL_CLASSES:
+    if task is not None and task not in MODEL_CLASSES:
         raise TaskError(f"No model class for task {task!r}; there are {', '.join(MODEL_CLASSES)}.")
-    return MODEL_CLASSES[task].from_pretrained(name_or_path, **options)
+    artifact = _opened(name_or_path, task, options)
+    found = task or artifact.likely_task
+    if found is None:
+        raise TaskError(f"{name_or_path} has no manifest that names its task; pass task=, {', '.join(MODEL_CLASSES)}.")
+    if found not in MODEL_CLASSES:
+        raise TaskError(f"No model class for task {found!r}; there are {', '.join(MODEL_CLASSES)}.")
+    return model_class_of(found, artifact).from_pretrained(name_or_path, **options)
 
 
-def _task_of(name_or_path: str | Path, options: Mapping[str, Any]) -> str:
+def _opened(name_or_path: str | Path, task: str | None, options: Mapping[str, Any]) -> Artifact:
     hub = HubOptions(**{key: options[key] for key in HubOptions.__dataclass_fields__ if key in options})
     chosen = {key: options[key] for key in ("dtype", "file_name", "export") if key in options}
-    task = open_artifact(name_or_path, hub, **chosen).likely_task
-    if task is None:
-        raise TaskError(f"{name_or_path} has no manifest that names its task; pass task=, {', '.join(MODEL_CLASSES)}.")
-    return task
+    return open_artifact(name_or_path, hub, task=task, **chosen)

@@ -37,6 +37,10 @@ class EncoderOutput(ModelOutput):
         super().__init__(last_hidden_state=encoded.last_hidden_state.numpy())
         self.encoded = encoded
 
+    def select(self, rows: NDArray[np.integer]) -> EncoderOutput:
+        """Those of ``rows``, in that order."""
+        return EncoderOutput(self.encoded.select(rows))
+
 
 class AutoModelForSeq2SeqLM(Model):
     """An encoder-decoder language model.
@@ -48,6 +52,8 @@ class AutoModelForSeq2SeqLM(Model):
 
     task = "text2text-generation"
     output_ranks: ClassVar = {"last_hidden_state": 3}
+    encoder_takes_features: ClassVar[bool] = False
+    """Whether the encoder's input is audio or the like, and no token ids."""
 
     def __init__(
         self, artifact: Artifact, encoder: Session, decoder: Session, name_or_path: str = "", dtype: str = "fp32"
@@ -188,6 +194,8 @@ class AutoModelForSeq2SeqLM(Model):
         ids, mask = self._encoder_ids(inputs if input_ids is None else input_ids, attention_mask, config)
         encoded = self._encoded(ids, mask, encoder_outputs, {})
         prompts = self._decoder_prompts(config, encoded.num_rows, decoder_input_ids)
+        if self.encoder_takes_features:
+            ids = mask = None  # what is repeated in the input is known of ids only
         config = resolve_lengths(config, prompts.length, context_length=self.max_decoder_length)
         generation = Generation(
             prompts=prompts,
@@ -238,7 +246,7 @@ class AutoModelForSeq2SeqLM(Model):
     def _encoder_ids(
         self, input_ids: ArrayLike | None, attention_mask: ArrayLike | None, config: GenerationConfig
     ) -> tuple[ArrayLike | None, ArrayLike | None]:
-        if input_ids is None or attention_mask is not None:
+        if input_ids is None or attention_mask is not None or self.encoder_takes_features:
             return input_ids, attention_mask
         ids: NDArray[Any] = np.asarray(input_ids)
         return ids, infer_attention_mask(ids, config.pad_token_id, config.eos_token_ids)

@@ -17,6 +17,7 @@ from .seq2seq_cache import EncodedInputs, Seq2SeqCache
 Array = NDArray[Any]
 
 _PAST, _PRESENT = "past_key_values.", "present."
+_MASK = "encoder_attention_mask"
 
 
 class Seq2SeqGraphs:
@@ -45,7 +46,7 @@ class Seq2SeqGraphs:
         self.can_share = shapes["input_ids"][0] != shapes[next(iter(self._encoder_names))][0]
         self.takes_one_token = shapes["input_ids"][1] == 1
         self.vocab_size = int(shapes["logits"][2])
-        self._takes_mask = "encoder_attention_mask" in decoder.input_names
+        self._takes_mask = _MASK in decoder.input_names
 
     def _check(self) -> None:
         missing = set(self._encoder_names.values()) - set(self.encoder.output_names)
@@ -62,10 +63,13 @@ class Seq2SeqGraphs:
         Args:
             feeds: an array for each of its inputs.
         """
-        names = ["last_hidden_state", *self._encoder_names.values()]
+        masks = [_MASK] if _MASK in self.encoder.output_names else []
+        names = ["last_hidden_state", *self._encoder_names.values(), *masks]
         ort_value = import_onnxruntime().OrtValue.ortvalue_from_numpy
-        hidden, *states = _run(self.encoder, names, {name: ort_value(value) for name, value in feeds.items()})
-        mask = feeds.get("attention_mask")
+        results = _run(self.encoder, names, {name: ort_value(value) for name, value in feeds.items()})
+        hidden, *states = results[: len(results) - len(masks)]
+        # Speech encoders make one position of several frames, and say themselves which of them are padding.
+        mask = results[-1].numpy() if masks else feeds.get("attention_mask")
         if mask is None:
             mask = np.ones(hidden.shape()[:2], dtype=np.int64)
         return EncodedInputs(dict(zip(self._encoder_names, states, strict=True)), mask, hidden)
@@ -100,7 +104,7 @@ class Seq2SeqGraphs:
         ort_value = import_onnxruntime().OrtValue.ortvalue_from_numpy
         feeds = {"input_ids": ort_value(np.ascontiguousarray(input_ids)), **cache.states, **cache.encoded.states}
         if self._takes_mask:
-            feeds["encoder_attention_mask"] = ort_value(cache.encoded.attention_mask)
+            feeds[_MASK] = ort_value(cache.encoded.attention_mask)
         return feeds
 
     def _require_position(self, length: int) -> None:

@@ -18,6 +18,7 @@ RUNTIME = [
     "AutoModelForQuestionAnswering",
     "AutoModelForSeq2SeqLM",
     "AutoModelForSequenceClassification",
+    "AutoModelForSpeechSeq2Seq",
     "AutoModelForTextEncoding",
     "AutoModelForTokenClassification",
     "AutoModelForZeroShotImageClassification",

@@ -1,0 +1,1 @@
+"""Audio without PyTorch: files to waveforms, and waveforms to what models take."""
