@@ -1,4 +1,4 @@
-"""``headway run``: texts, or a file of them, through an artifact's pipeline."""
+"""``headway run``: texts or images, or a file of them, through an artifact's pipeline."""
 
 from __future__ import annotations
 
@@ -18,27 +18,31 @@ if TYPE_CHECKING:
     from ..artifact import Artifact
     from ..pipelines import Pipeline
 
-HELP = "run texts, or a file of them, through an artifact"
+HELP = "run texts or images, or a file of them, through an artifact"
 
 _STANDARD_STREAM = "-"
 _TRUNCATION: Mapping[str, Any] = {"error": "error", "warn": "warn", "cut": True}
 # Arrays are shortened where nested lists are not, and a run that is taken up should go on as it would have.
 _OWN_DEFAULTS: Mapping[str, Mapping[str, Any]] = {
     "feature-extraction": {"return_tensors": True},
+    "image-feature-extraction": {"return_tensors": True},
     "text-generation": {"do_sample": False},
 }
-# Files that say how texts become inputs: other results come of others.
-_SETTINGS_FILES = ("config.json", "tokenizer.json", "tokenizer_config.json", "modules.json")
+# Files that say how texts and images become inputs: other results come of others.
+_SETTINGS_FILES = (
+    *("config.json", "tokenizer.json", "tokenizer_config.json", "modules.json"),
+    *("preprocessor_config.json", "processor_config.json"),
+)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     parser.add_argument("model", metavar="DIR", help="artifact folder or hub id")
-    parser.add_argument("texts", metavar="TEXT", nargs="*", help="texts to run")
+    parser.add_argument("texts", metavar="TEXT", nargs="*", help="texts or paths of images to run")
     parser.add_argument("--task", help="pipeline to run (default: from the artifact)")
-    parser.add_argument("--json", action="store_true", help="print one line of JSON for each text")
+    parser.add_argument("--json", action="store_true", help="print one line of JSON for each text or image")
     files = parser.add_argument_group("files")
-    files.add_argument("--input", metavar="FILE", help="lines of text or JSON to run; - for standard input")
+    files.add_argument("--input", metavar="FILE", help="lines of text, paths or JSON to run; - for standard input")
     files.add_argument("--input-format", choices=tuple(ITEM_READERS), help="default: by the file's ending")
     files.add_argument(
         "--output", metavar="FILE", help="JSON lines to write; a run that was stopped goes on (default: -)"
@@ -86,9 +90,10 @@ def _load(arguments: argparse.Namespace) -> tuple[Pipeline[Any, Any], dict[str, 
     from ..pipelines.registry import resolve_task
 
     hub = {name: getattr(arguments, name) for name in ("subfolder", "revision", "cache_dir", "token")}
-    task = arguments.task or implied_task(arguments)
+    task = arguments.task
     if task is None:
         task = _default_task(open_artifact(arguments.model, HubOptions(**hub), dtype=arguments.dtype))
+        task = implied_task(arguments, task) or task
     defaults, options = split_options(arguments, resolve_task(task) if task else "")
     if arguments.truncation is not None:
         options["truncation"] = _TRUNCATION[arguments.truncation]
@@ -109,8 +114,13 @@ def _load(arguments: argparse.Namespace) -> tuple[Pipeline[Any, Any], dict[str, 
 
 def _default_task(artifact: Artifact) -> str | None:
     """The artifact's own task; for a sentence-transformers folder one vector for each text, not one for each token."""
-    is_embedder = artifact.likely_task == "feature-extraction" and (artifact.folder / "modules.json").is_file()
-    return "embed" if is_embedder else artifact.likely_task
+    from ..images.files import takes_images_alone
+
+    if artifact.likely_task != "feature-extraction":
+        return artifact.likely_task
+    if (artifact.folder / "modules.json").is_file():
+        return "embed"
+    return "image-feature-extraction" if takes_images_alone(artifact.folder) else artifact.likely_task
 
 
 def _run_file(arguments: argparse.Namespace, pipeline: Pipeline[Any, Any], defaults: Mapping[str, Any]) -> int:

@@ -39,6 +39,9 @@ ITEM_SHAPES: Mapping[str, ItemShape] = {
     "multiple-choice": ItemShape("prompt", ("choices",), plain=False),
     "rerank": ItemShape("documents", ("query",), plain=False, is_list=True),
     "text-generation": ItemShape(instead="messages"),
+    "image-classification": ItemShape("image"),
+    "image-feature-extraction": ItemShape("image"),
+    "zero-shot-image-classification": ItemShape("image", ("candidate_labels",)),
 }
 """Task → its items; a task that is not here takes texts."""
 
@@ -86,7 +89,16 @@ def _none_for_all(count: int | str) -> int | None:
     return None if isinstance(count, str) else count
 
 
-_RANKED = ("text-classification", "fill-mask", "question-answering", "multiple-choice", "rerank")
+_RANKED = (
+    "text-classification",
+    "fill-mask",
+    "question-answering",
+    "multiple-choice",
+    "rerank",
+    "image-classification",
+)
+_ZERO_SHOT = ("zero-shot-classification", "zero-shot-image-classification")
+_IMAGES = ("image-classification", "zero-shot-image-classification", "image-feature-extraction")
 _WRITING = ("text-generation", "text2text-generation", "summarization", "translation")
 _LABELS: Mapping[str, Any] = {"nargs": "+", "metavar": "LABEL"}
 _NUMBER: Mapping[str, Any] = {"type": int, "metavar": "N"}
@@ -99,14 +111,14 @@ TASK_OPTIONS: Sequence[TaskOption] = (
     TaskOption("--choices", ("multiple-choice",), "item", "what to choose among", {"nargs": "+"}),
     TaskOption(
         "--candidate-labels",
-        ("zero-shot-classification",),
+        _ZERO_SHOT,
         "pipeline",
         "labels to choose among, also separated by commas",
         _LABELS,
         implies="zero-shot-classification",
         convert=",".join,
     ),
-    TaskOption("--hypothesis-template", ("zero-shot-classification",), "pipeline", "text with {} where a label goes"),
+    TaskOption("--hypothesis-template", _ZERO_SHOT, "pipeline", "text with {} where a label goes"),
     TaskOption("--multi-label", ("zero-shot-classification",), "pipeline", "judge each label by itself", _FLAG),
     TaskOption(
         "--aggregation-strategy",
@@ -127,11 +139,12 @@ TASK_OPTIONS: Sequence[TaskOption] = (
     TaskOption("--targets", ("fill-mask",), "pipeline", "words to choose among", {"nargs": "+", "metavar": "WORD"}),
     TaskOption(
         "--function-to-apply",
-        ("text-classification",),
+        ("text-classification", "image-classification"),
         "pipeline",
         "what makes scores of logits",
         {"choices": ("softmax", "sigmoid", "none")},
     ),
+    TaskOption("--allow-urls", _IMAGES, "pipeline", "fetch images from http and https addresses", _FLAG),
     TaskOption("--max-answer-len", ("question-answering",), "pipeline", "longest answer in tokens", _NUMBER),
     TaskOption("--doc-stride", ("question-answering",), "pipeline", "tokens that pieces of a context share", _NUMBER),
     TaskOption("--prompt-name", ("embed", "rerank"), "pipeline", "one of the model's prompts, put before each text"),
@@ -153,9 +166,10 @@ def add_task_options(parser: argparse.ArgumentParser) -> None:
         group.add_argument(option.flag, help=f"{option.help} ({', '.join(option.tasks)})", **option.arguments)
 
 
-def implied_task(arguments: argparse.Namespace) -> str | None:
-    """The task that the options given stand for, if one does."""
-    return next((option.implies for option in TASK_OPTIONS if option.implies and _is_given(option, arguments)), None)
+def implied_task(arguments: argparse.Namespace, own_task: str | None) -> str | None:
+    """The task that the options given stand for, if one does that does not belong to the artifact's own task."""
+    given = (option for option in TASK_OPTIONS if option.implies and _is_given(option, arguments))
+    return next((option.implies for option in given if own_task not in option.tasks), None)
 
 
 def split_options(arguments: argparse.Namespace, task: str) -> tuple[dict[str, Any], dict[str, Any]]:

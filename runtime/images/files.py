@@ -48,6 +48,15 @@ def read_config(name: str | Path, options: Mapping[str, Any]) -> tuple[dict[str,
     return {**named, **config}, str(folder / (NESTED_FILE if isinstance(nested, dict) else PROCESSOR_FILE)), others
 
 
+def takes_images_alone(folder: Path) -> bool:
+    """Whether an artifact's folder says how images are prepared, and has no tokenizer for texts beside them."""
+    config = read_optional_json(folder / PROCESSOR_FILE)
+    if config is None or (folder / "tokenizer.json").exists():
+        return False
+    named = str(config.get("image_processor_type") or config.get("feature_extractor_type") or "")
+    return "ImageProcessor" in named or ("image_mean" in config and "sampling_rate" not in config)
+
+
 def find_kind(config: Mapping[str, Any], origin: str) -> str:
     """The class of transformers that a config names, or its model type stands for.
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 ACCEPTED = "a path, the bytes of an image file, a data URL, or a PIL image"
 
 FORMATS: Sequence[str] = (
-    *("AVIF", "BMP", "DIB", "GIF", "ICNS", "ICO", "JPEG", "JPEG2000", "MPO", "PCX", "PNG"),
+    *("AVIF", "BMP", "DIB", "GIF", "ICNS", "ICO", "JPEG", "JPEG2000", "PCX", "PNG"),
     *("PPM", "PSD", "QOI", "SGI", "TGA", "TIFF", "WEBP", "XBM", "XPM"),
 )
 """Formats that are read. Pillow knows more; one of them, EPS, runs another program on what the file says."""
@@ -108,7 +108,8 @@ def _open(source: Path | BytesIO, name: str) -> Image:
     module = pillow()
     what = f"{_shown(str(source))}" if isinstance(source, Path) else f"these {len(source.getbuffer())} bytes"
     try:
-        opened: Image = module.open(source, formats=FORMATS)
+        module.init()
+        opened: Image = module.open(source, formats=[known for known in FORMATS if known in module.OPEN])
     except module.UnidentifiedImageError as error:
         raise InputError(
             f"{name}: {what} cannot be read as an image. Formats that are read: {', '.join(FORMATS)}."

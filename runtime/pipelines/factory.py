@@ -9,6 +9,7 @@ from typing import Any
 from ..artifact import Artifact
 from ..configuration import Config
 from ..errors import InputTypeError, OptionError, TaskError
+from ..images.files import takes_images_alone
 from ..model_loading import HubOptions, open_artifact
 from ..models import MODEL_CLASSES, Model
 from ..providers import Provider
@@ -80,7 +81,7 @@ def pipeline(
         wanted = None if name is None else pipeline_class(name).model_task
         hub = HubOptions(subfolder, revision, cache_dir, local_files_only, token)
         artifact = open_artifact(model, hub, dtype=dtype, file_name=file_name, task=wanted, export=export)
-        name = name or _task_of(artifact)
+        name = name or task_of(artifact)
         found = pipeline_class(name)
         session = SessionOptions(device=_device(device), providers=providers, num_threads=num_threads)
         loaded = MODEL_CLASSES[found.model_task].from_artifact(artifact, dtype, file_name, session, str(model))
@@ -103,13 +104,15 @@ def _device(device: str | int) -> str:
     return device
 
 
-def _task_of(artifact: Artifact) -> str:
-    """The task that an artifact was exported for.
+def task_of(artifact: Artifact) -> str:
+    """The task of the pipeline that suits an artifact: what it was exported for; of a backbone, by what it reads.
 
     Raises:
         TaskError: it does not say, or its task has no pipeline.
     """
     task = artifact.likely_task
+    if task == "feature-extraction" and takes_images_alone(artifact.folder):
+        return "image-feature-extraction"
     if task not in PIPELINES:
         said = f"was exported for {task}" if task else "does not say what it was exported for"
         raise TaskError(f"{artifact.folder} {said}; pass task=, one of {', '.join(PIPELINES)}.")

@@ -28,6 +28,9 @@ PIPELINES: Mapping[str, tuple[str, str]] = {
     "embed": ("embed", "EmbedPipeline"),
     "rerank": ("rerank", "RerankPipeline"),
     "text-generation": ("text_generation", "TextGenerationPipeline"),
+    "image-classification": ("image_classification", "ImageClassificationPipeline"),
+    "image-feature-extraction": ("image_feature_extraction", "ImageFeatureExtractionPipeline"),
+    "zero-shot-image-classification": ("zero_shot_image_classification", "ZeroShotImageClassificationPipeline"),
 }
 
 ALIASES: Mapping[str, str] = {

@@ -11,12 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..batching import Rows
-from ..errors import InputError, OptionError
+from ..errors import InputError
 from ..models import Model
 from ..numerics import softmax
 from ..tokenization.tokenizer import Tokenizer
+from .candidate_labels import Labels, parse_labels, require_template
 from .encode import CutLog, encode_rows
-from .inputs import by_index, describe, require_keys, require_text, require_texts
+from .inputs import by_index, require_keys, require_text
 from .options import PipelineOptions
 from .progress import Progress
 from .runner import vectors
@@ -24,8 +25,6 @@ from .text import TextPipeline
 from .windows import Window
 
 logger = logging.getLogger("headway")
-
-Labels = str | Sequence[str]
 
 
 @dataclass(frozen=True)
@@ -44,13 +43,7 @@ class ZeroShotOptions(PipelineOptions):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        template = require_text(self.hypothesis_template, "hypothesis_template")
-        try:
-            is_usable = template.format("label") != template
-        except (IndexError, KeyError, ValueError):
-            is_usable = False
-        if not is_usable:
-            raise OptionError(f"hypothesis_template is {template!r}; it needs one {{}} where a label goes.")
+        require_template(self.hypothesis_template)
 
 
 @dataclass(frozen=True)
@@ -161,16 +154,4 @@ def _text_and_labels(item: Any, default_labels: Labels | None, name: str) -> tup
         text = require_text(item, name)
     if not text:
         raise InputError(f"{name} is an empty text; zero-shot classification needs something to classify.")
-    return text, _parse_labels(labels)
-
-
-def _parse_labels(labels: Labels | None) -> list[str]:
-    if labels is None:
-        raise OptionError("candidate_labels is missing; give the labels to choose from, such as ['sport', 'politics'].")
-    if isinstance(labels, str):
-        parsed = [label.strip() for label in labels.split(",") if label.strip()]
-    else:
-        parsed = require_texts(labels, "candidate_labels")
-    if not parsed:
-        raise OptionError(f"candidate_labels is {describe(labels)}; at least one label is needed.")
-    return parsed
+    return text, parse_labels(labels)

@@ -66,10 +66,12 @@ def test_option_of_another_task() -> None:
 
 
 def test_implied_task() -> None:
-    assert implied_task(parse()) is None
-    assert implied_task(parse("--candidate-labels", "a")) == "zero-shot-classification"
-    assert implied_task(parse("--query", "a")) == "rerank"
-    assert implied_task(parse("--top-k", "1")) is None
+    own = "text-classification"
+    assert implied_task(parse(), own) is None
+    assert implied_task(parse("--candidate-labels", "a"), own) == "zero-shot-classification"
+    assert implied_task(parse("--candidate-labels", "a"), "zero-shot-image-classification") is None
+    assert implied_task(parse("--query", "a"), own) == "rerank"
+    assert implied_task(parse("--top-k", "1"), own) is None
 
 
 @pytest.mark.parametrize(
