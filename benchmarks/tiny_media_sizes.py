@@ -30,11 +30,17 @@ _SQUEEZED = {**_WAVEFORM, "conv_dim": [16] * 13, "squeeze_factor": 2}
 
 # Model type → constructor arguments, beside what is shrunk by name.
 MEDIA_EXCEPTIONS: Mapping[str, Mapping[str, Any]] = {
+    # Both towers end in vectors of one size: the image tower's follows from its width.
+    "align": {
+        "projection_dim": 80,
+        "vision_config": {"width_coefficient": 0.25, "depth_coefficient": 0.3, "hidden_dim": 320, **_IMAGE},
+    },
     "audio-spectrogram-transformer": {"max_length": 96, "num_mel_bins": 32},
     "bit": {**_STAGES, "embedding_size": 16, "num_groups": 4},
+    "blip-2": {"qformer_config": {"use_qformer_text_input": True}},
     "convnext": {**_STAGES, **_IMAGE},
     "convnextv2": {**_STAGES, **_IMAGE},
-    "cvt": {"embed_dim": [16, 32, 48], "num_heads": [1, 2, 3], "depth": [1, 1, 2]},
+    "cvt": {"embed_dim": [16, 32, 48], "num_heads": [1, 2, 3], "depth": [1, 2, 3]},
     "data2vec-audio": {**_WAVEFORM, "conv_pos_kernel_size": 7, "num_conv_pos_embeddings": 5},
     "donut-swin": _WINDOWS,
     "efficientnet": {"width_coefficient": 0.25, "depth_coefficient": 0.3, "hidden_dim": 320, **_IMAGE},
@@ -54,6 +60,7 @@ MEDIA_EXCEPTIONS: Mapping[str, Mapping[str, Any]] = {
     "hubert": _WAVEFORM,
     "levit": {
         **_IMAGE,
+        "patch_size": 16,
         "hidden_sizes": [32, 48, 64],
         "num_attention_heads": [2, 3, 4],
         "depths": [1, 1, 1],

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, ClassVar
 
 import torch
@@ -17,6 +18,8 @@ from headway.runtime.errors import ExportError
 
 _MEL_SIZES = ("feature_projection_input_dim", "num_mel_bins", "input_feat_per_channel", "feature_size", "input_dim")
 _TRACE_STEPS = 11
+# Features are as wide as the first layer that takes them, wherever it stands among the model's layers.
+_LINEARS_TRIED = 8
 
 
 @dataclass(frozen=True)
@@ -146,7 +149,9 @@ def _layouts(model: PreTrainedModel, name: str) -> Iterator[AudioLayout]:
         step, shortest = math.prod(strides), _receptive_field(kernels, strides)
         yield AudioLayout(name, ("num_samples",), ((max(shortest, step) + step, step),))
     encoder = getattr(config, "encoder_config", None) or config
-    for mels in [getattr(encoder, size) for size in _MEL_SIZES if isinstance(getattr(encoder, size, None), int)]:
+    widths = [getattr(encoder, size) for size in _MEL_SIZES if isinstance(getattr(encoder, size, None), int)]
+    linears = (module.in_features for module in model.modules() if isinstance(module, torch.nn.Linear))
+    for mels in dict.fromkeys([*widths, *islice(linears, _LINEARS_TRIED)]):
         frames, positions = getattr(config, "max_length", None), getattr(config, "max_source_positions", None)
         if name == "input_values" and isinstance(frames, int):
             yield AudioLayout(name, ("", ""), (frames, mels))

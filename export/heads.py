@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -20,7 +20,8 @@ from .load import Checkpoint
 from .operators import ONNX_OPSET
 from .progress import Stages
 from .trace import reason, traces
-from .trace_paths import TraceJob
+from .trace_paths import PATHS, TraceJob
+from .trace_paths import Path as TracePath
 from .verify import Verification, verify_head
 
 
@@ -52,20 +53,31 @@ def export_head(checkpoint: Checkpoint, folder: Path, tolerance: float, stages: 
     """
     with stages.stage("inputs"):
         plan = plan_head(checkpoint)
-    try:
-        return _export_planned(checkpoint, folder, plan, tolerance, stages)
-    except ExportError as error:
-        fixed = _with_fixed_size(checkpoint, plan, error)
-        if fixed is None:
-            raise
-        return _export_planned(checkpoint, folder, fixed, tolerance, stages)
+    fixed = plan.builder.fixed()
+    if fixed is not None:
+        refused: dict[str, str] = {}
+        try:
+            return _export_planned(checkpoint, folder, plan, tolerance, stages, refused, PATHS[:1])
+        except ExportError:
+            why = next(reversed(refused.values()))
+            checkpoint.warnings.append(f"The graph takes one height and width only; traced for any: {why}")
+            plan = _plan(checkpoint, replace(plan.probed, builder=fixed))
+    return _export_planned(checkpoint, folder, plan, tolerance, stages, {}, PATHS)
 
 
-def _export_planned(checkpoint: Checkpoint, folder: Path, plan: HeadPlan, tolerance: float, stages: Stages) -> Manifest:
+def _export_planned(
+    checkpoint: Checkpoint,
+    folder: Path,
+    plan: HeadPlan,
+    tolerance: float,
+    stages: Stages,
+    refused: dict[str, str],
+    paths: Sequence[TracePath],
+) -> Manifest:
+    """Export by the first of the paths that does; ``refused`` is filled with why others do not."""
     job = TraceJob(checkpoint.model, plan.example, plan.axes, plan.outputs, plan.builder.max_length)
-    refused: dict[str, str] = {}
     mismatch = False
-    attempts = traces(job, refused)
+    attempts = traces(job, refused, paths)
     while True:
         with stages.stage("trace"):
             path, graph, longest = next(attempts, (None, None, None))
@@ -79,15 +91,6 @@ def _export_planned(checkpoint: Checkpoint, folder: Path, plan: HeadPlan, tolera
             # ONNX Runtime cannot load the graph, it fixed an axis, or its numbers are wrong: another path may do.
             mismatch = mismatch or isinstance(error, VerificationError)
             refused[path] = reason(error)
-
-
-def _with_fixed_size(checkpoint: Checkpoint, plan: HeadPlan, error: ExportError) -> HeadPlan | None:
-    """The plan for a graph that takes images of one size; None where that is the plan already."""
-    builder = plan.builder.fixed()
-    if builder is None:
-        return None
-    checkpoint.warnings.append(f"The graph takes one height and width only; for others, {error}")
-    return _plan(checkpoint, replace(plan.probed, builder=builder))
 
 
 def _shortened(checkpoint: Checkpoint, plan: HeadPlan, longest: int) -> HeadPlan:

@@ -94,13 +94,23 @@ def probe_image_inputs(model: PreTrainedModel, name: str) -> ImageInputs:
     """
     inputs = image_inputs_of(model.config, name)
     error = _failure(model, inputs.build([1, 1]))
+    if error is not None and inputs.num_frames is not None:
+        inputs = replace(inputs, num_frames=None)
+        error = _failure(model, inputs.build([1, 1])) and error
     if error is not None:
         raise ExportError(
             f"{type(model).__name__} does not run on images of {inputs.height} × {inputs.width} "
             f"({type(error).__name__}: {error})."
         )
-    takes_others = any(_failure(model, inputs.build([1, 1], grown=grown)) is None for grown in _GROWTHS)
-    return replace(inputs, is_dynamic=takes_others)
+    grows = not _has_attention(model.config) and all(
+        _failure(model, inputs.build([1, 1], grown=grown)) is None for grown in _GROWTHS
+    )
+    return replace(inputs, is_dynamic=grows)
+
+
+def _has_attention(config: Any) -> bool:
+    """Whether the model attends: its windows and tables of positions belong to one size, even where it takes others."""
+    return any(hasattr(config, name) for name in ("num_attention_heads", "num_heads", "vision_config"))
 
 
 def image_inputs_of(config: Any, name: str) -> ImageInputs:

@@ -40,8 +40,8 @@ def main_input_of(model: PreTrainedModel) -> str:
     """The input that everything else goes with: text, image or audio, as the model says and its forward takes."""
     parameters = inspect.signature(model.forward).parameters
     said = getattr(model, "main_input_name", "input_ids")
-    candidates = (said, "input_ids", "pixel_values", "pixel_values_videos", "input_values", "input_features")
-    return next((name for name in candidates if name in parameters), said)
+    known = ("input_ids", "pixel_values", "pixel_values_videos", "input_values", "input_features")
+    return next((name for name in (said, *known) if name in parameters and name in known), said)
 
 
 def probe_inputs(model: PreTrainedModel, task: Task, tokenizer: Any | None) -> ProbedInputs:

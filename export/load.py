@@ -10,12 +10,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import huggingface_hub
 import torch
 import transformers
 
 from headway.runtime.errors import CheckpointError, MissingWeightsError
 
 from .checkpoint_errors import reading, require_place
+from .save import COMPANION_PATTERNS
 from .tasks import Task, class_of_task, infer_task, resolve_task, task_of_architecture
 
 _NAMES_SHOWN = 8
@@ -27,6 +29,7 @@ _MADE_UP_TOKENS = 4
 class Checkpoint:
     """A model ready to be traced (fp32, evaluation mode), and what came with it.
 
+    ``folder`` holds what goes along as it is, such as preprocessor_config.json; None for a model in memory.
     ``missing_pooler`` says that the pooler is untrained, so that its output must not be exported.
     """
 
@@ -79,7 +82,9 @@ def load_checkpoint(
                 output_loading_info=True,
                 **hub,
             )
-        checkpoint = Checkpoint(model.eval(), head, tokenizer, _describe_source(source, config), _local_folder(source))
+        with reading(source):
+            folder = _folder_of(source, config, hub)
+        checkpoint = Checkpoint(model.eval(), head, tokenizer, _describe_source(source, config), folder)
         _check_weights(checkpoint, info, allow_random_weights)
         if tokenizer is None and _works_with_text(checkpoint):
             _load_tokenizer(checkpoint, source, hub)
@@ -182,6 +187,22 @@ def _describe_source(source: Any, config: Any) -> dict[str, Any]:
     name = folder.resolve().name if folder else str(source)
     revision = getattr(config, "_commit_hash", None)
     return {"checkpoint": name, "revision": revision} if revision else {"checkpoint": name}
+
+
+def _folder_of(source: Any, config: Any, hub: Mapping[str, Any]) -> Path:
+    """The checkpoint's folder; of a hub id, its snapshot in the cache with the files that go along as they are."""
+    subfolder = hub.get("subfolder", "")
+    folder = _local_folder(source)
+    if folder is None:
+        snapshot = huggingface_hub.snapshot_download(
+            str(source),
+            revision=getattr(config, "_commit_hash", None) or hub["revision"],
+            cache_dir=hub["cache_dir"],
+            token=hub["token"],
+            allow_patterns=[f"{subfolder}/{pattern}" if subfolder else pattern for pattern in COMPANION_PATTERNS],
+        )
+        folder = Path(snapshot)
+    return folder / subfolder
 
 
 def _local_folder(source: Any) -> Path | None:

@@ -23,6 +23,8 @@ COMPANION_PATTERNS = (
     "*_Normalize/*",
     "preprocessor_config.json",
     "processor_config.json",
+    "image_processor_config.json",
+    "video_preprocessor_config.json",
     "LICENSE*",
 )
 

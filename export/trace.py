@@ -7,7 +7,7 @@ import io
 import logging
 import re
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import onnx_ir
 import torch
@@ -17,7 +17,7 @@ from headway.runtime.errors import HeadwayError
 
 from .patches import model_patches
 from .size_limits import recorded_programs, size_limit
-from .trace_paths import PATHS, TraceJob
+from .trace_paths import PATHS, Path, TraceJob
 
 NO_INTERFACE = "its attention does not go through the interface"
 
@@ -26,16 +26,19 @@ class NotApplicableError(Exception):
     """A tracing path does not fit the model; the message says why."""
 
 
-def traces(job: TraceJob, refused: dict[str, str]) -> Iterator[tuple[str, onnx_ir.Model, int | None]]:
+def traces(
+    job: TraceJob, refused: dict[str, str], paths: Sequence[Path] = PATHS
+) -> Iterator[tuple[str, onnx_ir.Model, int | None]]:
     """Yield (path, graph, longest text) for every path that gives a graph, one at a time, best first.
 
     The longest text is None where the graph takes whatever the model takes. Graphs for shorter texts come last.
 
     Args:
         refused: path → why it gave none; filled on the way. The caller adds why a graph it got was no good.
+        paths: those to try.
     """
     limited: list[tuple[str, onnx_ir.Model, int]] = []
-    for path in PATHS:
+    for path in paths:
         if path.name in refused:
             continue
         name = path.name

@@ -1,6 +1,5 @@
 """Hub ids: the cache's layout on disk, and the real client against a hub on this machine."""
 
-import hashlib
 import json
 import os
 import shutil
@@ -15,6 +14,7 @@ import numpy as np
 import onnx
 import pytest
 from fake_hub import COMMIT, FakeHub, running_hub
+from hub_cache import fill_cache
 from tiny_graphs import word_vectors, write_artifact
 
 from headway.runtime import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer, load_model
@@ -27,23 +27,6 @@ from headway.runtime.errors import (
 from headway.runtime.hub import push_folder
 
 IDS = [[2, 5, 3]]
-
-
-def fill_cache(cache: Path, repository: str, folder: Path, revision: str = "main", commit: str = COMMIT) -> Path:
-    """Lay a folder out as the hub's cache does: files by hash, and a snapshot of links to them."""
-    storage = cache / f"models--{repository.replace('/', '--')}"
-    snapshot = storage / "snapshots" / commit
-    for path in sorted(folder.rglob("*")):
-        if path.is_file():
-            blob = storage / "blobs" / hashlib.sha256(path.read_bytes()).hexdigest()
-            blob.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(path, blob)
-            link = snapshot / path.relative_to(folder)
-            link.parent.mkdir(parents=True, exist_ok=True)
-            link.symlink_to(os.path.relpath(blob, link.parent))
-    (storage / "refs").mkdir(exist_ok=True)
-    (storage / "refs" / revision).write_text(commit)
-    return snapshot
 
 
 @pytest.fixture
