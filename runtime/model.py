@@ -61,6 +61,7 @@ class Model:
         device: str | int = "auto",
         providers: Sequence[Provider] | None = None,
         num_threads: int | None = None,
+        session_cache: bool | None = None,
         file_name: str | None = None,
         subfolder: str | None = None,
         revision: str | None = None,
@@ -78,6 +79,8 @@ class Model:
             device: ``"auto"``, ``"cpu"``, ``"cuda"``, ``"cuda:1"`` or ``"openvino"``; a number is a GPU's.
             providers: an explicit ONNX Runtime provider list; it wins over ``device``.
             num_threads: threads within an operator; None takes the CPUs this process may use.
+            session_cache: keep the graph prepared on disk, so that later loads take a fraction of the time and memory:
+                True now, False never, None once a second process loads it. On the CPU only.
             file_name: an explicit ONNX file of the folder, in place of a precision's.
             subfolder: the artifact's folder inside the folder or repository.
             revision: branch, tag or commit on the hub.
@@ -96,7 +99,7 @@ class Model:
         artifact = open_artifact(
             name_or_path, hub, dtype=dtype, file_name=file_name, task=getattr(cls, "task", None), export=export
         )
-        options = SessionOptions(device=device, providers=providers, num_threads=num_threads)
+        options = SessionOptions(device=device, providers=providers, num_threads=num_threads, cache=session_cache)
         return cls.from_artifact(artifact, dtype, file_name, options, name_or_path=str(name_or_path))
 
     @classmethod

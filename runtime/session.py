@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +23,7 @@ from .providers import (
     require_provider,
     resolve_providers,
 )
+from .session_cache import PreparedGraph, prepared_graph, save_prepared, should_prepare
 from .threads import usable_cpu_count
 
 logger = logging.getLogger("headway")
@@ -57,12 +59,15 @@ class SessionOptions:
         providers: an explicit provider list in ONNX Runtime's form; it wins over ``device``.
         num_threads: threads within an operator; None takes the CPUs this process may use.
         config: further ONNX Runtime session configuration entries, name → value.
+        cache: keep the graph prepared on disk for later loads: True now, False never, None once a second process
+            loads it (see :mod:`headway.runtime.session_cache`). The CPU only.
     """
 
     device: str | int = "auto"
     providers: Sequence[Provider] | None = None
     num_threads: int | None = None
     config: Mapping[str, str] | None = None
+    cache: bool | None = None
 
 
 class Session:
@@ -84,9 +89,11 @@ class Session:
         self.path = path
         self.folder = folder or path.parent
         self.options = options
-        check_onnx_file(path, self.folder)
+        data_files = check_onnx_file(path, self.folder)
         providers = resolve_providers(options.device, options.providers)
-        self.ort_session = _open(path, options, providers)
+        is_cpu = [provider_name(provider) for provider in providers] == [CPU_PROVIDER]
+        session = _open_prepared([path, *data_files], options) if is_cpu else None
+        self.ort_session = session or _open(path, options, providers)
         require_provider(providers, self.ort_session.get_providers())
         self.inputs, self.outputs = _specs(self.ort_session, path)
         self.input_names = tuple(spec.name for spec in self.inputs)
@@ -174,6 +181,47 @@ def _open(path: Path, options: SessionOptions, providers: list[Provider]) -> Any
             f"ONNX Runtime {onnxruntime.__version__} cannot load {path}: {_first_line(error)} "
             "Copy or export it again, or upgrade onnxruntime."
         ) from error
+
+
+def _open_prepared(files: Sequence[Path], options: SessionOptions) -> Any | None:
+    """A session on the graph's entry in the cache, made now if it is due; None to open the graph itself."""
+    if options.cache is False:
+        return None
+    entry = prepared_graph(files, options.config or {}, import_onnxruntime().__version__)
+    if entry is None:
+        return None
+    if not entry.exists and not (entry.is_wanted(should_prepare(options.cache)) and _prepare(entry, files[0], options)):
+        return None
+    ort_options = _ort_options(options, CPU_PROVIDER)
+    # It was optimised when it was written.
+    ort_options.graph_optimization_level = import_onnxruntime().GraphOptimizationLevel.ORT_DISABLE_ALL
+    try:
+        session = import_onnxruntime().InferenceSession(str(entry.path), ort_options, providers=[CPU_PROVIDER])
+    except Exception as error:
+        logger.debug("%s does not load and is removed: %s", entry.path, error)
+        entry.discard()
+        return None
+    entry.mark_used()
+    return session
+
+
+def _prepare(entry: PreparedGraph, path: Path, options: SessionOptions) -> bool:
+    """Write a graph's entry; whether that went well."""
+    staging = None
+    try:
+        staging = entry.stage()
+        ort_options = _ort_options(options, CPU_PROVIDER)
+        save_prepared(ort_options, staging)
+        import_onnxruntime().InferenceSession(str(path), ort_options, providers=[CPU_PROVIDER])
+        entry.publish(staging)
+    except Exception as error:
+        # A full disk or a folder without rights: the graph itself is still there to be opened.
+        logger.debug("%s was not kept prepared: %s", path, error)
+        return False
+    finally:
+        if staging is not None:
+            shutil.rmtree(staging, ignore_errors=True)
+    return True
 
 
 def _loads_on_cpu(path: Path, options: SessionOptions) -> bool:

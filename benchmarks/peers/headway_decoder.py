@@ -12,7 +12,9 @@ def main(checkpoint: str, work: str, threads: str) -> None:
 
     from headway.runtime import AutoModelForCausalLM
 
-    model = AutoModelForCausalLM.from_pretrained(Path(work) / "headway", device="cpu", num_threads=int(threads))
+    model = AutoModelForCausalLM.from_pretrained(
+        Path(work) / "headway", device="cpu", num_threads=int(threads), session_cache=True
+    )
 
     def generate(ids: list[list[int]], num_tokens: int) -> list[list[int]]:
         inputs = np.array(ids)

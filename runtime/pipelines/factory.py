@@ -11,7 +11,7 @@ from ..configuration import Config
 from ..errors import InputTypeError, OptionError, TaskError
 from ..images.files import takes_images_alone
 from ..model_loading import HubOptions, open_artifact
-from ..models import MODEL_CLASSES, Model
+from ..models import Model, model_class_of
 from ..providers import Provider
 from ..session import SessionOptions
 from ..tokenization.tokenizer import Tokenizer
@@ -31,6 +31,7 @@ def pipeline(
     device: str | int = "auto",
     dtype: str | None = None,
     num_threads: int | None = None,
+    session_cache: bool | None = None,
     providers: Sequence[Provider] | None = None,
     revision: str | None = None,
     token: str | bool | None = None,
@@ -55,6 +56,8 @@ def pipeline(
             and 0 and above a GPU.
         dtype: precision of the variant (``"fp32"``, ``"fp16"``, ``"int8"`` …); None takes fp32, or the only one.
         num_threads: threads within an operator; None takes the CPUs this process may use.
+        session_cache: keep the graph prepared on disk for later loads: True now, False never, None once a second
+            process loads it.
         providers: an explicit ONNX Runtime provider list; it wins over ``device``.
         revision: branch, tag or commit of a hub repository.
         token: hub token for private repositories.
@@ -83,8 +86,10 @@ def pipeline(
         artifact = open_artifact(model, hub, dtype=dtype, file_name=file_name, task=wanted, export=export)
         name = name or task_of(artifact)
         found = pipeline_class(name)
-        session = SessionOptions(device=_device(device), providers=providers, num_threads=num_threads)
-        loaded = MODEL_CLASSES[found.model_task].from_artifact(artifact, dtype, file_name, session, str(model))
+        session = SessionOptions(
+            device=_device(device), providers=providers, num_threads=num_threads, cache=session_cache
+        )
+        loaded = model_class_of(found.model_task, artifact).from_artifact(artifact, dtype, file_name, session, str(model))
     else:
         raise InputTypeError(f"model is {describe(model)}; an exported folder, a hub id, or a loaded model is needed.")
     if loaded.task != found.model_task:

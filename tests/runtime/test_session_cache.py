@@ -1,0 +1,125 @@
+"""Prepared graphs: made when due, found again, thrown away when anything they depend on changed."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from headway.runtime import session_cache
+from headway.runtime.session import Session, SessionOptions
+from headway.runtime.session_cache import SWITCH, make_room, prepared_graph
+
+
+@pytest.fixture
+def cache(tmp_path, monkeypatch):
+    """An empty cache that takes graphs of any size."""
+    monkeypatch.setenv(SWITCH, str(tmp_path / "cache"))
+    monkeypatch.setattr(session_cache, "MIN_MODEL_BYTES", 0)
+    return tmp_path / "cache"
+
+
+@pytest.fixture
+def graph(minilm_artifact, tmp_path):
+    """A copy of a real graph, which tests may change."""
+    return Path(shutil.copy(minilm_artifact / "onnx" / "model.onnx", tmp_path / "model.onnx"))
+
+
+def open_graph(path, cache=None):
+    return Session(path, options=SessionOptions(device="cpu", num_threads=1, cache=cache))
+
+
+def opened_path(session):
+    return Path(session.ort_session._model_path)
+
+
+def entries(cache):
+    return sorted(cache.glob("*/model.onnx"))
+
+
+def embed(session):
+    ids = np.array([[101, 7592, 2088, 102]])
+    return session.run({"input_ids": ids, "attention_mask": np.ones_like(ids), "token_type_ids": np.zeros_like(ids)})
+
+
+def test_the_results_are_the_same_numbers(graph, cache):
+    plain, prepared = open_graph(graph, cache=False), open_graph(graph, cache=True)
+    assert opened_path(plain) == graph
+    assert opened_path(prepared) == entries(cache)[0]
+    for expected, got in zip(embed(plain), embed(prepared), strict=True):
+        np.testing.assert_array_equal(got, expected)
+
+
+def test_a_later_load_finds_the_entry(graph, cache):
+    open_graph(graph, cache=True)
+    assert opened_path(open_graph(graph)) == entries(cache)[0]
+
+
+def test_loading_in_one_process_prepares_nothing(graph, cache):
+    for _ in range(3):
+        assert opened_path(open_graph(graph)) == graph
+    assert entries(cache) == []
+
+
+def test_the_second_process_prepares(graph, cache):
+    open_graph(graph)
+    program = (
+        "import sys; from pathlib import Path; from headway.runtime import session_cache; "
+        "session_cache.MIN_MODEL_BYTES = 0; from headway.runtime.session import Session, SessionOptions; "
+        "Session(Path(sys.argv[1]), options=SessionOptions(device='cpu', num_threads=1))"
+    )
+    subprocess.run([sys.executable, "-c", program, str(graph)], check=True, env={**os.environ, SWITCH: str(cache)})
+    assert opened_path(open_graph(graph)) == entries(cache)[0]
+
+
+def test_a_changed_file_has_an_entry_of_its_own(graph, cache):
+    open_graph(graph, cache=True)
+    os.utime(graph, ns=(0, 0))
+    assert opened_path(open_graph(graph)) == graph
+
+
+@pytest.mark.parametrize("change", ["config", "version", "cpu"])
+def test_what_else_the_entry_depends_on(graph, cache, monkeypatch, change):
+    before = prepared_graph([graph], {}, "1.0")
+    if change == "cpu":
+        monkeypatch.setattr(session_cache, "_cpu", lambda: "another")
+    config, version = ({"a": "b"}, "1.0") if change == "config" else ({}, "1.1" if change == "version" else "1.0")
+    assert prepared_graph([graph], config, version) != before
+
+
+def test_a_broken_entry_is_removed_and_the_graph_opened(graph, cache):
+    open_graph(graph, cache=True)
+    (path,) = entries(cache)
+    path.write_bytes(b"broken")
+    assert opened_path(open_graph(graph)) == graph
+    assert entries(cache) == []
+
+
+def test_a_cache_that_cannot_be_written_does_no_harm(graph, tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("in the way")
+    monkeypatch.setenv(SWITCH, str(tmp_path / "file"))
+    monkeypatch.setattr(session_cache, "MIN_MODEL_BYTES", 0)
+    assert opened_path(open_graph(graph, cache=True)) == graph
+
+
+@pytest.mark.parametrize("switched_off_by", ["environment", "size"])
+def test_switched_off(graph, cache, monkeypatch, switched_off_by):
+    if switched_off_by == "environment":
+        monkeypatch.setenv(SWITCH, "0")
+    else:
+        monkeypatch.setattr(session_cache, "MIN_MODEL_BYTES", 1 << 40)
+    assert opened_path(open_graph(graph, cache=True)) == graph
+    assert not cache.exists()
+
+
+def test_the_least_recently_used_goes_first(tmp_path):
+    for age, name in enumerate(["newest", "older", "oldest"]):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "model.onnx").write_bytes(bytes(100))
+        os.utime(tmp_path / name, (1000 - age, 1000 - age))
+    (tmp_path / "kept").mkdir()
+    make_room(tmp_path, keep=tmp_path / "kept", max_bytes=150)
+    assert sorted(folder.name for folder in tmp_path.iterdir()) == ["kept", "newest"]
