@@ -89,7 +89,8 @@ def pipeline(
         session = SessionOptions(
             device=_device(device), providers=providers, num_threads=num_threads, cache=session_cache
         )
-        loaded = model_class_of(found.model_task, artifact).from_artifact(artifact, dtype, file_name, session, str(model))
+        model_class = model_class_of(found.model_task, artifact)
+        loaded = model_class.from_artifact(artifact, dtype, file_name, session, str(model))
     else:
         raise InputTypeError(f"model is {describe(model)}; an exported folder, a hub id, or a loaded model is needed.")
     if loaded.task != found.model_task:

@@ -28,6 +28,8 @@ PIPELINES: Mapping[str, tuple[str, str]] = {
     "embed": ("embed", "EmbedPipeline"),
     "rerank": ("rerank", "RerankPipeline"),
     "text-generation": ("text_generation", "TextGenerationPipeline"),
+    "automatic-speech-recognition": ("automatic_speech_recognition", "AutomaticSpeechRecognitionPipeline"),
+    "audio-classification": ("audio_classification", "AudioClassificationPipeline"),
     "image-classification": ("image_classification", "ImageClassificationPipeline"),
     "image-feature-extraction": ("image_feature_extraction", "ImageFeatureExtractionPipeline"),
     "zero-shot-image-classification": ("zero_shot_image_classification", "ZeroShotImageClassificationPipeline"),
