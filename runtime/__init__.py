@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from .artifact import Artifact
     from .batch_feature import BatchFeature
     from .configuration import AutoConfig, Config
+    from .generation.async_streamer import AsyncTextIteratorStreamer
     from .generation.config import GenerationConfig
     from .generation.streamers import TextIteratorStreamer, TextStreamer
     from .images.loading import load_image
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Artifact",
+    "AsyncTextIteratorStreamer",
     "AutoConfig",
     "AutoImageProcessor",
     "AutoModel",
@@ -87,6 +89,7 @@ _EXPORTS = {
     "artifact": ("Artifact",),
     "configuration": ("AutoConfig", "Config"),
     "tokenization.batch_encoding": ("BatchEncoding",),
+    "generation.async_streamer": ("AsyncTextIteratorStreamer",),
     "generation.config": ("GenerationConfig",),
     "generation.streamers": ("TextIteratorStreamer", "TextStreamer"),
     "models": (

@@ -5,6 +5,7 @@ import headway.runtime
 
 RUNTIME = [
     "Artifact",
+    "AsyncTextIteratorStreamer",
     "AutoConfig",
     "AutoImageProcessor",
     "AutoModel",
