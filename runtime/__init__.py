@@ -11,6 +11,10 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     # What type checkers and editors see; _EXPORTS holds the same names for the interpreter.
     from .artifact import Artifact
+    from .audio.auto import AutoFeatureExtractor
+    from .audio.feature_extractor import FeatureExtractor
+    from .audio.loading import load_audio
+    from .audio.processor import AutoProcessor, SpeechProcessor
     from .batch_feature import BatchFeature
     from .configuration import AutoConfig, Config
     from .generation.async_streamer import AsyncTextIteratorStreamer
@@ -47,6 +51,7 @@ __all__ = [
     "Artifact",
     "AsyncTextIteratorStreamer",
     "AutoConfig",
+    "AutoFeatureExtractor",
     "AutoImageProcessor",
     "AutoModel",
     "AutoModelForAudioClassification",
@@ -63,18 +68,22 @@ __all__ = [
     "AutoModelForTextEncoding",
     "AutoModelForTokenClassification",
     "AutoModelForZeroShotImageClassification",
+    "AutoProcessor",
     "AutoTokenizer",
     "BatchEncoding",
     "BatchFeature",
     "Config",
+    "FeatureExtractor",
     "GenerationConfig",
     "ImageProcessor",
     "ModelOutput",
     "Session",
     "SessionOptions",
+    "SpeechProcessor",
     "TextIteratorStreamer",
     "TextStreamer",
     "Tokenizer",
+    "load_audio",
     "load_image",
     "load_model",
     "log_softmax",
@@ -87,6 +96,10 @@ __all__ = [
 
 _EXPORTS = {
     "artifact": ("Artifact",),
+    "audio.auto": ("AutoFeatureExtractor",),
+    "audio.feature_extractor": ("FeatureExtractor",),
+    "audio.loading": ("load_audio",),
+    "audio.processor": ("AutoProcessor", "SpeechProcessor"),
     "configuration": ("AutoConfig", "Config"),
     "tokenization.batch_encoding": ("BatchEncoding",),
     "generation.async_streamer": ("AsyncTextIteratorStreamer",),

@@ -36,6 +36,8 @@ class FeatureExtractor(ABC):
     """Options that the class reads, with transformers' defaults."""
     main_input: ClassVar[str]
     """Name of the model input that it makes."""
+    call_options: ClassVar[frozenset[str]] = frozenset()
+    """Options that only a call can set."""
     default_padding: ClassVar[bool | str] = False
     default_truncation: ClassVar[bool] = False
     default_multiple: ClassVar[int | None] = None
@@ -136,11 +138,13 @@ class FeatureExtractor(ABC):
             )
 
     def _overridden(self, options: Mapping[str, Any]) -> Mapping[str, Any]:
-        unknown = [name for name in options if name not in self.defaults and name != "device"]
+        allowed = {*self.defaults, *self.call_options}
+        unknown = [name for name in options if name not in allowed and name != "device"]
         if unknown:
-            known = ", ".join(self.defaults)
+            known = ", ".join(sorted(allowed))
             raise OptionError(f"A {type(self).__name__} has no option {', '.join(unknown)}; it has {known}.")
-        return {**self.options, **{name: value for name, value in options.items() if value is not None}}
+        unset = dict.fromkeys(self.call_options)
+        return {**self.options, **unset, **{name: value for name, value in options.items() if value is not None}}
 
 
 def normalized(waveform: Array, length: int, padding_value: float) -> Array:

@@ -33,8 +33,8 @@ class WhisperFeatureExtractor(FeatureExtractor):
         "chunk_length": 30,
         "n_fft": 400,
         "dither": 0.0,
-        "do_normalize": False,
     }
+    call_options = frozenset({"do_normalize"})
     main_input = "input_features"
     default_padding = "max_length"
     default_truncation = True
