@@ -9,6 +9,7 @@ from typing import Any, Self
 
 import numpy as np
 
+from ..errors import InputTooLongError
 from ..images.processor import ImageProcessor
 from ..models import Model
 from ..numerics import FloatArray, sigmoid, softmax
@@ -19,7 +20,7 @@ from .encode import CutLog
 from .feature_batches import Array, Row, run_rows
 from .image import ImagePipeline, ImagePipelineOptions, load_image_processor
 from .progress import Progress
-from .text import load_tokenizer
+from .text import length_limit, load_tokenizer
 from .windows import Window
 
 # SigLIP was trained on texts padded to this length. Source: ZeroShotImageClassificationPipeline of transformers 5.23.
@@ -76,6 +77,7 @@ class ZeroShotImageClassificationPipeline(ImagePipeline[ZeroShotImageOptions, La
     ) -> None:
         super().__init__(model, image_processor, task, options)
         self.tokenizer = tokenizer
+        self.limit = length_limit(model, tokenizer)
         self.is_siglip = "siglip" in str(model.config.get("model_type"))
         self._text_names = [name for name in model.session.input_names if name not in image_processor.model_input_names]
 
@@ -118,18 +120,28 @@ class ZeroShotImageClassificationPipeline(ImagePipeline[ZeroShotImageOptions, La
         settings: dict[str, Any] = {"padding": True}
         if self.is_siglip:
             settings |= {"padding": "max_length", "max_length": _SIGLIP_LENGTH, "truncation": True}
-            self._note_cuts(texts, cuts)
-        encoded = self.tokenizer(texts, return_tensors="np", **{**settings, **(options.tokenizer_kwargs or {})})
+        settings |= options.tokenizer_kwargs or {}
+        if self.is_siglip or not settings.get("truncation"):
+            self._check_lengths(labels, texts, cuts)
+        encoded = self.tokenizer(texts, return_tensors="np", **settings)
         inputs = {name: np.asarray(encoded[name]) for name in self._text_names if name in encoded}
         # A tokenizer that gives no mask means that padding is read, too.
         if "attention_mask" in self._text_names:
             inputs.setdefault("attention_mask", np.ones_like(inputs["input_ids"]))
         return inputs
 
-    def _note_cuts(self, texts: Sequence[str], cuts: CutLog) -> None:
-        lengths = np.array([len(ids) for ids in self.tokenizer(texts)["input_ids"]])
-        if lengths.max() > _SIGLIP_LENGTH:
-            cuts.add(lengths[lengths > _SIGLIP_LENGTH], _SIGLIP_LENGTH)
+    def _check_lengths(self, labels: Sequence[str], texts: Sequence[str], cuts: CutLog) -> None:
+        """Say which texts are cut, or that one cannot be taken."""
+        lengths = np.array([len(ids) for ids in self.tokenizer(list(texts))["input_ids"]])
+        if self.is_siglip:
+            if lengths.max() > _SIGLIP_LENGTH:
+                cuts.add(lengths[lengths > _SIGLIP_LENGTH], _SIGLIP_LENGTH)
+        elif self.limit is not None and lengths.max() > self.limit:
+            longest = int(lengths.argmax())
+            raise InputTooLongError(
+                f"The text of the label {labels[longest][:60]!r} has {lengths[longest]} tokens; the model takes "
+                f"{self.limit}. Shorten the label, or pass tokenizer_kwargs={{'truncation': True}}."
+            )
 
     @property
     def _scores(self) -> Callable[[Array], FloatArray]:
