@@ -37,6 +37,7 @@ class Endpoint:
         invalid_status: what a body that does not fit ``request`` is answered with.
         is_open: no API key is asked for.
         may_stream: answers with server-sent events if asked.
+        health_statuses: further statuses whose body is an answer, not an error.
     """
 
     method: str
@@ -51,6 +52,7 @@ class Endpoint:
     invalid_status: int = 400
     is_open: bool = False
     may_stream: bool = False
+    health_statuses: tuple[int, ...] = ()
 
     @cached_property
     def decoder(self) -> msgspec.json.Decoder[Any]:

@@ -16,6 +16,9 @@ from .settings import ServerSettings
 
 logger = logging.getLogger("headway")
 
+# What clients of servers with a single model send for its name.
+_STAND_INS = ("dummy", "tgi")
+
 Fingerprint = tuple[tuple[str, int, int], ...]
 
 
@@ -103,7 +106,7 @@ class ModelRegistry:
             RefusedError: the named one does something else, or none does it.
             UnavailableError: the named one did not load.
         """
-        if name is not None:
+        if name is not None and (name in self._entries or name not in _STAND_INS):
             found = self.get(name)
             if task not in found.tasks:
                 raise RefusedError(

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from ..errors import HeadwayError, TaskError
 from ..generation.causal_lm import AutoModelForCausalLM
 from ..model import Model
 from ..models import load_model
@@ -54,7 +55,7 @@ class ServedModel:
         if isinstance(model, AutoModelForCausalLM):
             self.engine = GenerationEngine(model, tokenizer, settings.engine, name)
         else:
-            self.pipelines = {task: pipeline(task, model=model, tokenizer=tokenizer) for task in served_tasks(model)}
+            self.pipelines = _open_pipelines(model, tokenizer)
         self.batcher = HeadBatcher(settings.heads, name, lambda rows, tokens: observe_round(name, rows, tokens))
 
     @classmethod
@@ -106,6 +107,25 @@ class ServedModel:
             if worker is not None:
                 worker.close(None if end is None else max(0.0, end - time.monotonic()))
                 worker.abort()
+
+
+def _open_pipelines(model: Model, tokenizer: Any) -> dict[str, Any]:
+    """Task → pipeline of every head that the artifact has what it takes for.
+
+    Raises:
+        HeadwayError: it has for none.
+    """
+    opened: dict[str, Any] = {}
+    failure: HeadwayError | None = None
+    for task in served_tasks(model):
+        try:
+            opened[task] = pipeline(task, model=model, tokenizer=tokenizer)
+        except HeadwayError as error:
+            # A backbone of texts is not one of images, though both give features.
+            failure = error
+    if not opened:
+        raise failure or TaskError(f"No pipeline runs a model for {model.task}; call it from Python instead.")
+    return opened
 
 
 def served_tasks(model: Model) -> list[str]:

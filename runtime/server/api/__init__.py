@@ -3,12 +3,33 @@
 from __future__ import annotations
 
 from ..endpoints import Endpoint
-from . import health, openai_chat, openai_completions, openai_embeddings, openai_models
-
-ENDPOINTS: tuple[Endpoint, ...] = (
-    *health.ENDPOINTS,
-    *openai_models.ENDPOINTS,
-    *openai_chat.ENDPOINTS,
-    *openai_completions.ENDPOINTS,
-    *openai_embeddings.ENDPOINTS,
+from . import (
+    cohere,
+    documents,
+    health,
+    kserve,
+    openai_chat,
+    openai_completions,
+    openai_embeddings,
+    openai_models,
+    pipelines,
+    tei,
 )
+
+ENDPOINTS: tuple[Endpoint, ...] = tuple(
+    endpoint
+    for family in (
+        health,
+        documents,
+        openai_models,
+        openai_chat,
+        openai_completions,
+        openai_embeddings,
+        tei,
+        cohere,
+        pipelines,
+        kserve,
+    )
+    for endpoint in family.ENDPOINTS
+)
+"""Every endpoint, in the order of the documentation."""

@@ -33,9 +33,13 @@ async def metrics(call: Call) -> Answer:
     return Answer(call.server.metrics.text(), content_type=_PROMETHEUS)
 
 
+def _well(path: str, summary: str) -> Endpoint:
+    return Endpoint("GET", path, health, summary, "Server", response=Health, is_open=True, health_statuses=(503,))
+
+
 ENDPOINTS = (
-    Endpoint("GET", "/health", health, "Whether models answer", "Server", response=Health, is_open=True),
-    Endpoint("GET", "/ping", health, "The same as /health", "Server", response=Health, is_open=True),
+    _well("/health", "Whether models answer"),
+    _well("/ping", "The same as /health"),
     Endpoint(
         "GET",
         "/metrics",
