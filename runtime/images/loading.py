@@ -50,8 +50,10 @@ def load_image(image: Any, *, allow_urls: bool = False, timeout: float | None = 
         InputTypeError: the value is nothing of the above.
         MissingExtraError: Pillow is not installed.
     """
-    opened = image if is_pillow_image(image) else _open(_source(image, allow_urls, timeout, name), name)
-    return _decode(opened, name)
+    if is_pillow_image(image):
+        return _decode(image, name)
+    with _open(_source(image, allow_urls, timeout, name), name) as opened:
+        return _decode(opened, name)
 
 
 def is_image_source(value: Any) -> bool:
@@ -85,11 +87,11 @@ def _source(image: Any, allow_urls: bool, timeout: float | None, name: str) -> P
 
 
 def _existing(path: Path, name: str) -> Path:
-    if "\0" in str(path) or not (is_regular_file(path) or path.is_dir()):
-        raise InputError(f"{name}: there is no file {_shown(str(path))}. Pass {ACCEPTED}.")
-    if path.is_dir():
+    if "\0" not in str(path) and is_regular_file(path):
+        return path
+    if os.path.isdir(path):
         raise InputError(f"{name}: {_shown(str(path))} is a folder. Pass {ACCEPTED}.")
-    return path
+    raise InputError(f"{name}: there is no file {_shown(str(path))}. Pass {ACCEPTED}.")
 
 
 def _from_data_url(url: str, name: str) -> bytes:
