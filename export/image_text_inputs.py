@@ -8,6 +8,7 @@ import torch
 
 from .image_inputs import ImageInputs
 from .inputs import InputBuilder
+from .patch_inputs import PatchInputs
 
 _TEXT_AXES = ("text_batch_size", "sequence_length")
 
@@ -20,10 +21,10 @@ class ImageTextInputs(InputBuilder):
         images: makes the images.
     """
 
-    images: ImageInputs
+    images: ImageInputs | PatchInputs
 
     @classmethod
-    def of(cls, texts: InputBuilder, images: ImageInputs) -> ImageTextInputs:
+    def of(cls, texts: InputBuilder, images: ImageInputs | PatchInputs) -> ImageTextInputs:
         """Texts and images, each with a batch axis of its own."""
         values = {field.name: getattr(texts, field.name) for field in fields(texts)}
         # The text tower finds a text's vector at the id that ends it.

@@ -18,6 +18,7 @@ from .image_inputs import ImageInputs, image_inputs_of, probe_image_inputs
 from .image_text_inputs import ImageTextInputs
 from .input_kinds import INPUT_KINDS, NOT_INPUTS
 from .inputs import MAX_VERIFIED_LENGTH, InputBuilder, Inputs, longest_input
+from .patch_inputs import PatchInputs
 from .tasks import Task
 
 
@@ -57,7 +58,8 @@ def probe_inputs(model: PreTrainedModel, task: Task, tokenizer: Any | None) -> P
     if image_input and "input_ids" in inspect.signature(model.forward).parameters:
         return _probe_texts_and_images(model, task, tokenizer, image_input)
     if main_input == image_input:
-        return ProbedInputs(probe_image_inputs(model, main_input), {}, ())
+        images = PatchInputs.of(model.config) if _takes_patches(model) else probe_image_inputs(model, main_input)
+        return ProbedInputs(images, {}, ())
     if main_input in ("input_values", "input_features"):
         return _probe_audio(model, main_input)
     return ProbedInputs(*_text_inputs(model, task, tokenizer))
@@ -68,6 +70,10 @@ def _image_input_of(model: PreTrainedModel) -> str | None:
     return next((name for name in ("pixel_values", "pixel_values_videos") if name in parameters), None)
 
 
+def _takes_patches(model: PreTrainedModel) -> bool:
+    return "spatial_shapes" in inspect.signature(model.forward).parameters
+
+
 def _probe_texts_and_images(model: PreTrainedModel, task: Task, tokenizer: Any | None, name: str) -> ProbedInputs:
     """Texts alone where the model runs on them, unless images are what the task is about; else both."""
     error: ExportError | None = None
@@ -76,7 +82,7 @@ def _probe_texts_and_images(model: PreTrainedModel, task: Task, tokenizer: Any |
             return ProbedInputs(*_text_inputs(model, task, tokenizer))
         except ExportError as failure:
             error = failure
-    images = image_inputs_of(model.config, name)
+    images = PatchInputs.of(model.config) if _takes_patches(model) else image_inputs_of(model.config, name)
     try:
         return ProbedInputs(*_text_inputs(model, task, tokenizer, images))
     except ExportError as failure:
@@ -96,7 +102,7 @@ def _probe_audio(model: PreTrainedModel, main_input: str) -> ProbedInputs:
 
 
 def _text_inputs(
-    model: PreTrainedModel, task: Task, tokenizer: Any | None, images: ImageInputs | None = None
+    model: PreTrainedModel, task: Task, tokenizer: Any | None, images: ImageInputs | PatchInputs | None = None
 ) -> tuple[InputBuilder, dict[str, int], tuple[str, ...]]:
     parameters = tuple(inspect.signature(model.forward).parameters)
     accepted = [name for name in INPUT_KINDS if name in parameters]

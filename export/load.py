@@ -72,8 +72,11 @@ def load_checkpoint(
         with reading(source):
             config = transformers.AutoConfig.from_pretrained(source, **hub)
         head = resolve_task(task, config) if task else infer_task(config)
+        model_class = class_of_task(head, config)
         with reading(source, allow_pickle=allow_pickle):
-            model, info = class_of_task(head, config).from_pretrained(
+            if not head.auto_class.startswith("Auto"):
+                config = model_class.config_class.from_pretrained(source, **hub)
+            model, info = model_class.from_pretrained(
                 source,
                 config=config,
                 dtype=torch.float32,

@@ -8,7 +8,7 @@ head is a new entry.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from headway.runtime.errors import TaskError
@@ -181,7 +181,8 @@ def resolve_task(name: str, config: Any | None = None) -> Task:
 
     canonical = TasksManager.map_from_synonym(_PIPELINE_NAMES.get(name, name)).removesuffix("-with-past")
     by_class = {task.auto_class: task for task in TASKS.values()}
-    task = TASKS.get(canonical) or _task_of_name(canonical, config) or by_class.get(name) or task_of_architecture(name)
+    task = TASKS.get(canonical) or _task_of_name(canonical, config) or by_class.get(name)
+    task = task or task_of_architecture(name) or _task_of_part(name)
     if task is None:
         raise TaskError(f"Unknown task {name!r}; allowed are {_task_list()}, a synonym of optimum's, or a class name.")
     return task
@@ -195,6 +196,15 @@ def _task_of_name(name: str, config: Any | None) -> Task | None:
     fitting = [task for task in sharing if saved & task.architectures]
     fitting += [task for task in sharing if model_type in task.model_types]
     return next(iter([*fitting, *sharing]), None)
+
+
+def _task_of_part(name: str) -> Task | None:
+    """The backbone's task, loaded by a class that no table lists: part of a model, such as CLIP's text tower."""
+    import transformers
+
+    found = getattr(transformers, name, None)
+    is_model = isinstance(found, type) and issubclass(found, transformers.PreTrainedModel)
+    return replace(TASKS["feature-extraction"], auto_class=name) if is_model else None
 
 
 def infer_task(config: Any) -> Task:
@@ -220,10 +230,13 @@ def task_of_architecture(architecture: str) -> Task | None:
 def class_of_task(task: Task, config: Any) -> Any:
     """The class that loads a checkpoint for a task: its own where it has that head, else transformers' auto class.
 
-    A table of its own tells apart what the auto class does not, such as T5's encoder alone.
+    A table of its own tells apart what the auto class does not, such as T5's encoder alone. A class that was named
+    loads part of a larger model.
     """
     import transformers
 
+    if not task.auto_class.startswith("Auto"):
+        return getattr(transformers, task.auto_class)
     saved = getattr(config, "architectures", None) or ()
     own = [name for name in saved if name in task.architectures and not name.endswith("ForPreTraining")]
     own_class = getattr(transformers, own[0], None) if own and not hasattr(config, "auto_map") else None

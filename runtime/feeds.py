@@ -32,7 +32,7 @@ def conform(spec: TensorSpec, value: Any) -> Array:
     if array.ndim != spec.rank:
         raise InputError(
             f"{spec.name} has shape {array.shape}; {spec.rank} axes are needed: {shape_text(spec)}. "
-            "A single text is a batch of one row."
+            "A single text, image or clip is a batch of one row."
         )
     for axis, (size, declared) in enumerate(zip(array.shape, spec.shape, strict=True)):
         if isinstance(declared, int) and size != declared:
@@ -56,7 +56,7 @@ def require_common_axes(specs: Iterable[TensorSpec], feeds: Mapping[str, Array])
             if size != expected:
                 raise InputError(
                     f"{spec.name} has shape {array.shape} and {first} {feeds[first].shape}: "
-                    f"their axis {axis} must be equal. Take both from the same tokenizer call."
+                    f"their axis {axis} must be equal. Take both from the same call of the tokenizer or processor."
                 )
 
 

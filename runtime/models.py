@@ -38,7 +38,11 @@ __all__ = [
 
 
 class AutoModel(Model):
-    """The backbone: ``last_hidden_state`` (batch, sequence, hidden) float32."""
+    """The backbone: ``last_hidden_state`` (batch, sequence, hidden) float32, of tokens, image patches or audio frames.
+
+    Convolutional networks give (batch, channels, height, width); towers such as CLIP's give ``text_embeds`` or
+    ``image_embeds`` too.
+    """
 
     task = "feature-extraction"
 

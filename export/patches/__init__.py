@@ -5,19 +5,21 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from . import canine, complex_rotary, doge, funnel, moonshine, shift_tokens
+from . import bit, canine, complex_rotary, doge, funnel, moonshine, shift_tokens, siglip2
 from .base import Patch, patches_in_place
 
 __all__ = ["PATCHES", "Patch", "model_patches"]
 
 # A new architecture is a new file and its entry here.
 PATCHES: tuple[Patch, ...] = (
+    *bit.PATCHES,
     *canine.PATCHES,
     *complex_rotary.PATCHES,
     *doge.PATCHES,
     *funnel.PATCHES,
     *moonshine.PATCHES,
     *shift_tokens.PATCHES,
+    *siglip2.PATCHES,
 )
 
 

@@ -82,12 +82,17 @@ def _text(facts: Mapping[str, Any]) -> Iterator[str]:
 def _summary(facts: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     yield "folder", facts["folder"]
     yield "model type", facts["model_type"] or "-"
-    yield "longest input", f"{facts['max_length']} tokens" if facts["max_length"] else "no limit known"
+    takes_text = facts["tokenizer"] or not facts["preprocessing"]
+    if takes_text:
+        yield "longest input", f"{facts['max_length']} tokens" if facts["max_length"] else "no limit known"
     if facts["labels"]:
         labels = facts["labels"]
         more = f" … ({len(labels)})" if len(labels) > _SHOWN_LABELS else ""
         yield "labels", ", ".join(labels[:_SHOWN_LABELS]) + more
-    yield "tokenizer", _tokenizer_text(facts["tokenizer"])
+    if facts["preprocessing"]:
+        yield "preprocessing", facts["preprocessing"]
+    if takes_text:
+        yield "tokenizer", _tokenizer_text(facts["tokenizer"])
     if facts["sentence_transformers"]:
         yield "embeddings", "pooling and prompts of sentence-transformers"
     if facts["source"]:

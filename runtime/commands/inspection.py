@@ -21,7 +21,8 @@ def inspect_artifact(artifact: Artifact) -> dict[str, Any]:
     Returns:
         ``folder``, ``format_version``, ``task``, ``architecture``, ``model_type``, ``max_length``, ``labels``,
         ``variants`` (precision → ``size_bytes``, ``files``, ``graphs``, ``verification``, ``fusions``, ``tuned``),
-        ``tokenizer``, ``sentence_transformers``, ``trace``, ``source``, ``packages`` and ``warnings``.
+        ``tokenizer``, ``preprocessing``, ``sentence_transformers``, ``trace``, ``source``, ``packages`` and
+        ``warnings``.
     """
     manifest = artifact.manifest
     warnings = list(manifest.warnings) if manifest else ["no headway.json: another tool wrote this folder"]
@@ -39,6 +40,7 @@ def inspect_artifact(artifact: Artifact) -> dict[str, Any]:
         "labels": list(config.id2label.values()) if "id2label" in config and _has_labels(artifact) else None,
         "variants": _variants(artifact, warnings),
         "tokenizer": _tokenizer(artifact.folder, warnings),
+        "preprocessing": _preprocessing(artifact.folder, warnings),
         "sentence_transformers": (artifact.folder / "modules.json").is_file(),
         "trace": dict(manifest.trace) if manifest else {},
         "source": dict(manifest.source) if manifest else {},
@@ -48,7 +50,12 @@ def inspect_artifact(artifact: Artifact) -> dict[str, Any]:
 
 
 def _has_labels(artifact: Artifact) -> bool:
-    return artifact.likely_task in ("text-classification", "token-classification")
+    return artifact.likely_task in (
+        "text-classification",
+        "token-classification",
+        "image-classification",
+        "audio-classification",
+    )
 
 
 def _variants(artifact: Artifact, warnings: list[str]) -> dict[str, Any]:
@@ -119,6 +126,16 @@ def _tokenizer(folder: Path, warnings: list[str]) -> dict[str, Any] | None:
         "padding_side": settings.get("padding_side", "right"),
         "chat_template": has_template,
     }
+
+
+def _preprocessing(folder: Path, warnings: list[str]) -> str | None:
+    """The class that prepares images or audio, or None where the checkpoint brought none."""
+    own = _or_warning(lambda: read_optional_json(folder / "preprocessor_config.json"), warnings) or {}
+    shared = _or_warning(lambda: read_optional_json(folder / "processor_config.json"), warnings) or {}
+    parts = [own, *(part for part in shared.values() if isinstance(part, Mapping))]
+    keys = ("image_processor_type", "feature_extractor_type")
+    names = [part[key] for part in parts for key in keys if isinstance(part.get(key), str)]
+    return ", ".join(dict.fromkeys(names)) or None
 
 
 def _spec(spec: TensorSpec) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """`headway inspect`: facts of artifacts, whole, foreign and broken."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +46,25 @@ def test_text(classifier: Path, capsys: pytest.CaptureFixture[str]) -> None:
         "made with headway 0.1.0",
     ]
     assert text.splitlines() == expected
+
+
+@pytest.mark.parametrize(
+    ("file", "settings"),
+    [
+        ("preprocessor_config.json", {"image_processor_type": "ViTImageProcessor"}),
+        ("processor_config.json", {"image_processor": {"image_processor_type": "ViTImageProcessor"}}),
+    ],
+)
+def test_images_have_preprocessing_and_no_length(
+    file: str, settings: dict[str, Any], classifier: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = shutil.copytree(classifier, tmp_path / "images")
+    (folder / "tokenizer.json").unlink()
+    (folder / file).write_text(json.dumps(settings))
+    _, text = inspect(capsys, folder)
+    assert "  preprocessing  ViTImageProcessor" in text.splitlines()
+    assert "tokenizer" not in text
+    assert "longest input" not in text
 
 
 def test_json(classifier: Path, capsys: pytest.CaptureFixture[str]) -> None:
