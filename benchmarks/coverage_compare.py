@@ -118,7 +118,10 @@ class DecoderComparison:
 
     def _rows(self, lengths: list[int], seed: int) -> list[Array]:
         generator = np.random.default_rng(seed)
-        return [generator.integers(min(_LOWEST_ID, self.vocab_size - 1), self.vocab_size, size) for size in lengths]
+        rows = (generator.integers(min(_LOWEST_ID, self.vocab_size - 1), self.vocab_size, size) for size in lengths)
+        # Some models hide the padding id wherever it stands, and no text holds it.
+        padding = getattr(self.model.config.get_text_config(), "pad_token_id", None)
+        return [np.where(row == padding, _LOWEST_ID - 1, row) for row in rows]
 
 
 class Seq2SeqComparison:

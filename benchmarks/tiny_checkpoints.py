@@ -34,9 +34,9 @@ def tiny_config(model_type: str, auto_class: str = "AutoModel") -> PretrainedCon
     """
     config = CONFIG_MAPPING[model_type]()
     values = _shrunk(config, model_type)
-    if auto_class == "AutoModelForCausalLM" and hasattr(config, "is_decoder"):
+    if auto_class == "AutoModelForCausalLM":
         # Encoders with a language model's head look ahead unless told not to.
-        values["is_decoder"] = True
+        values |= {name: True for name in ("is_decoder", "causal") if hasattr(config, name)}
     if auto_class not in _TWO_LABELS:
         values["num_labels"] = NUM_LABELS
     return CONFIG_MAPPING[model_type](**values)

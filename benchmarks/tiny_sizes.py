@@ -167,6 +167,7 @@ EXCEPTIONS: Mapping[str, Mapping[str, Any]] = {
         "indexer_compress_ratio": 4,
     },
     "reformer": {"axial_pos_shape": [8, 16], "axial_pos_embds_dim": [8, 24], "hash_seed": 0},
+    "rwkv": {"attention_hidden_size": HIDDEN_SIZE},
     "t5": _T5,
     "mt5": _T5,
     "umt5": _T5,

@@ -14,7 +14,8 @@ from headway.runtime.errors import ExportError, VerificationError
 from headway.runtime.generation.decoder import ROTARY_SWITCH_KEY
 
 from .decoder_cache import RefusedError
-from .decoder_fallback import trace_growing_decoder
+from .decoder_fallback import GrowingTrace, trace_growing_decoder
+from .decoder_recompute import trace_recomputing_decoder
 from .decoder_trace import trace_decoder
 from .decoder_verify import verify_decoder
 from .fusions.pipeline import fuse_decoder, fusion_summary
@@ -106,7 +107,14 @@ def _through_interface(model: PreTrainedModel, max_length: int | None) -> Decode
 
 
 def _plain(model: PreTrainedModel, max_length: int | None) -> DecoderTrace:
-    traced = trace_growing_decoder(model)
+    return _finished(trace_growing_decoder(model))
+
+
+def _recomputing(model: PreTrainedModel, max_length: int | None) -> DecoderTrace:
+    return _finished(trace_recomputing_decoder(model))
+
+
+def _finished(traced: GrowingTrace) -> DecoderTrace:
     fusions = fusion_summary(fuse_decoder(traced.graph))
     drop_unused_inputs(traced.graph)
     kept = {str(value.name) for value in traced.graph.graph.inputs}
@@ -116,7 +124,11 @@ def _plain(model: PreTrainedModel, max_length: int | None) -> DecoderTrace:
 
 # Positions of a rotary table where a model names no limit.
 _DEFAULT_POSITIONS = 4096
-_PATHS: Mapping[str, Tracer] = {"attention interface": _through_interface, "plain trace": _plain}
+_PATHS: Mapping[str, Tracer] = {
+    "attention interface": _through_interface,
+    "plain trace": _plain,
+    "plain trace, without a cache": _recomputing,
+}
 
 
 def _manifest(

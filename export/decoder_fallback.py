@@ -19,7 +19,7 @@ from .attention import attention_implementation
 from .conversion import convert_program
 from .decoder_experts import experts_as_operators
 from .decoder_norms import norms_as_operators
-from .decoder_positions import positions_at
+from .decoder_positions import first_position, positions_at
 from .decoder_states import StateTemplate
 from .decoder_trace import logits_at
 
@@ -47,6 +47,7 @@ class GrowingGraph(torch.nn.Module):
         super().__init__()
         self.model = model
         self.template = template
+        self.first_position = first_position(model)
         # Without an entry per token there is nothing to mask: padding never reaches such a graph.
         masked = {"attention_mask"} if any(leaf.growing_axis is not None for leaf in template.leaves) else set()
         wanted = {"position_ids", template.argument} | masked
@@ -62,7 +63,8 @@ class GrowingGraph(torch.nn.Module):
     ) -> tuple[torch.Tensor, ...]:
         """Logits (batch, num_logits, vocab) at the chosen positions, then every state with the tokens taken in."""
         cache = self.template.assemble(past)
-        inputs = {"attention_mask": attention_mask, "position_ids": position_ids, self.template.argument: cache}
+        positions = position_ids + self.first_position if self.first_position else position_ids
+        inputs = {"attention_mask": attention_mask, "position_ids": positions, self.template.argument: cache}
         taken = {name: value for name, value in inputs.items() if name in self.accepted}
         with logits_at(self.model, logits_to_keep), positions_at(self.model, position_ids):
             output = self.model(input_ids=input_ids, use_cache=True, **taken)

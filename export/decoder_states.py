@@ -133,7 +133,15 @@ def _empty_cache(model: PreTrainedModel) -> Cache:
     layers: list[Any] = DynamicCache(config=model.config).layers
     if not layers:
         return DynamicCache()
-    return Cache(layers=[_UNCROPPED[type(layer)]() if type(layer) in _UNCROPPED else layer for layer in layers])
+    return Cache(layers=[_uncropped(layer) for layer in layers])
+
+
+def _uncropped(layer: Any) -> Any:
+    kind = _UNCROPPED.get(type(layer))
+    if kind is None:
+        return layer
+    num_states = getattr(layer, "number_of_states", None)
+    return kind() if num_states is None else kind(number_of_states=num_states)
 
 
 def _leaves(cache: Cache) -> Iterator[StateLeaf]:

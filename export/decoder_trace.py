@@ -15,7 +15,7 @@ from .decoder_attention import DecoderAttention, LayerSpec, attend_through, laye
 from .decoder_cache import RefusedError
 from .decoder_experts import experts_as_operators
 from .decoder_norms import norms_as_operators
-from .decoder_positions import positions_at
+from .decoder_positions import first_position, positions_at
 from .decoder_rotary import TracedRotary, rotary_as_operator
 from .operators import gather_positions
 
@@ -37,6 +37,7 @@ class DecoderGraph(torch.nn.Module):
         self.model = model
         self.layers = layers
         self.rotary = rotary
+        self.first_position = first_position(model)
 
     def forward(
         self,
@@ -58,7 +59,10 @@ class DecoderGraph(torch.nn.Module):
             positions_at(self.model, position_ids),
         ):
             output = self.model(
-                input_ids=input_ids, position_ids=position_ids, past_key_values=attention.cache, use_cache=True
+                input_ids=input_ids,
+                position_ids=position_ids + self.first_position if self.first_position else position_ids,
+                past_key_values=attention.cache,
+                use_cache=True,
             )
         missing = [layer for layer, present in enumerate(attention.present) if present is None]
         if missing:
