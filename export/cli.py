@@ -14,8 +14,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("checkpoint", help="checkpoint folder or hub id")
     parser.add_argument("output", help="artifact folder to write")
     parser.add_argument("--task", help="task, synonym or AutoModelFor… class (default: from the checkpoint)")
-    parser.add_argument("--dtype", nargs="+", default=["fp32"], help="precisions to write (default: fp32)")
-    parser.add_argument("--tolerance", type=float, default=1e-4, help="relative error accepted (default: 1e-4)")
+    parser.add_argument(
+        "--dtype", nargs="+", default=["fp32"], help="precisions to write: fp32 fp16 int8 q8 q4 (default: fp32)"
+    )
+    parser.add_argument("--tolerance", type=float, default=1e-4, help="relative error of fp32 accepted (default: 1e-4)")
+    parser.add_argument("--min-cosine", type=float, help="least cosine of a head's outputs with fp32's")
+    parser.add_argument("--min-top-1", type=float, help="least share of a head's answers that are fp32's")
+    parser.add_argument(
+        "--max-perplexity-increase", type=float, help="how much higher than fp32's perplexity may be; 0.08 is 8 percent"
+    )
     parser.add_argument("--overwrite", action="store_true", help="replace the output folder where it exists")
     parser.add_argument("--revision", help="branch, tag or commit on the hub")
     parser.add_argument("--subfolder", help="folder of the checkpoint inside the repository")
@@ -37,6 +44,11 @@ def run(arguments: argparse.Namespace) -> int:
         task=arguments.task,
         dtype=arguments.dtype,
         tolerance=arguments.tolerance,
+        accuracy_limits={
+            "min_cosine": arguments.min_cosine,
+            "min_top_1": arguments.min_top_1,
+            "max_perplexity_increase": arguments.max_perplexity_increase,
+        },
         overwrite=arguments.overwrite,
         revision=arguments.revision,
         subfolder=arguments.subfolder,

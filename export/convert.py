@@ -1,4 +1,4 @@
-"""The export flow: checkpoint → load → trace → fuse → verify → save."""
+"""The export flow: checkpoint → load → trace → fuse → verify → quantize → measure → save."""
 
 from __future__ import annotations
 
@@ -17,6 +17,8 @@ from .decoder import export_decoder
 from .heads import export_head
 from .load import Checkpoint, load_checkpoint
 from .precision import require_dtypes
+from .precisions.accuracy import limits_of
+from .precisions.variants import write_variants
 from .progress import Stages
 from .report import ExportReport
 from .save import copy_companions, staged_folder, write_configs
@@ -50,6 +52,7 @@ def export(
     dtype: str | Sequence[str] = "fp32",
     tokenizer: Any | None = None,
     tolerance: float = FP32_TOLERANCE,
+    accuracy_limits: Mapping[str, float | None] | None = None,
     overwrite: bool = False,
     progress: bool | None = None,
     **load_options: Any,
@@ -60,9 +63,11 @@ def export(
         source: a checkpoint folder, a hub id, or a model in memory.
         output: the folder to write; it appears only when everything succeeded.
         task: a task, a synonym optimum knows, or a class name; None infers it from the checkpoint.
-        dtype: precision or precisions to write.
+        dtype: precision or precisions to write: ``fp32``, ``fp16``, ``int8``, ``q8``, ``q4``.
         tokenizer: a loaded tokenizer; None takes the checkpoint's own.
-        tolerance: largest relative error against PyTorch that is accepted.
+        tolerance: largest relative error of fp32 against PyTorch that is accepted.
+        accuracy_limits: what the other precisions are held to against fp32, in place of each one's default:
+            ``min_cosine`` and ``min_top_1`` for heads, ``max_perplexity_increase`` for language models.
         overwrite: replace ``output`` where it exists.
         progress: show stages on stderr; None shows them on a terminal.
         load_options: ``revision``, ``subfolder``, ``cache_dir``, ``token``, ``trust_remote_code``,
@@ -70,10 +75,11 @@ def export(
 
     Raises:
         CheckpointError, MissingWeightsError, TaskError: the checkpoint cannot be used.
-        ExportError, VerificationError: tracing failed, or the graph disagrees with PyTorch.
+        ExportError, VerificationError: tracing failed, the graph disagrees with PyTorch, or a precision with fp32.
         OutputExistsError: ``output`` exists and ``overwrite`` is False.
     """
-    require_dtypes(dtype)
+    dtypes, limits = require_dtypes(dtype), dict(accuracy_limits or {})
+    limits_of(dtypes[0], limits)
     stages = Stages(progress)
     is_folder = not isinstance(source, transformers.PreTrainedModel) and Path(source).is_dir()
     checkpoint_folder = Path(source) if is_folder else None
@@ -81,6 +87,7 @@ def export(
         with stages.stage("load"):
             checkpoint = load_checkpoint(source, task, tokenizer=tokenizer, **load_options)
         manifest = FAMILIES[checkpoint.task.family](checkpoint, folder, tolerance, stages)
+        manifest = write_variants(checkpoint, folder, manifest, dtypes, limits, stages)
         with stages.stage("save"):
             manifest = _write_rest(checkpoint, folder, manifest)
     return ExportReport(Path(output), manifest, stages.seconds)

@@ -2,15 +2,94 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import onnx_ir
 
 from headway.runtime.errors import OptionError
 
-PRECISIONS: tuple[str, ...] = ("fp32",)
+from .precisions.dynamic_int8 import quantize_dynamically
+from .precisions.half import halve
+from .precisions.linears import Floats, find_embeddings, find_linears
+from .precisions.weight_only import quantize_weights
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """What is known of one graph when it is converted.
+
+    Args:
+        covariances: activation's name → (channels, channels), of what goes into linear layers on real text.
+        spared: names of weights that are to be kept more precise than the others.
+    """
+
+    covariances: Mapping[str, Floats] = field(default_factory=dict)
+    spared: Collection[str] = ()
+
+
+class Convert(Protocol):
+    """Turns an fp32 graph into a precision, in place."""
+
+    def __call__(self, model: onnx_ir.Model, calibration: Calibration) -> None:
+        """Convert."""
+
+
+@dataclass(frozen=True)
+class Precision:
+    """How a precision is written.
+
+    Args:
+        convert: changes a graph in place.
+        is_calibrated: it rounds by the covariances of activations.
+        can_spare: it can keep single layers more precise.
+    """
+
+    convert: Convert
+    is_calibrated: bool = False
+    can_spare: bool = False
+
+
+# Measured on SmolLM2-135M: wider blocks decode 6 % faster at 4 bits, and miss the limit of perplexity (9 % at 64,
+# 5 % at 32); at 8 bits both hold and the wider are faster.
+_Q4_BLOCK, _Q8_BLOCK = 32, 64
+
+
+def _q8(model: onnx_ir.Model, calibration: Calibration) -> None:
+    quantize_weights(model, lambda name: 8, _Q8_BLOCK)
+
+
+def _q4(model: onnx_ir.Model, calibration: Calibration) -> None:
+    """4 bits, and 8 for embeddings, for the projection to the vocabulary, and for layers that are spared.
+
+    Embeddings and output projection in 4 bits cost SmolLM2-135M more perplexity than all other layers together.
+    """
+    eight = {str(node.inputs[0].name) for node in find_embeddings(model) if node.inputs[0] is not None}
+    eight |= {linear.name for linear in find_linears(model) if linear.node.outputs[0].is_graph_output()}
+    eight |= set(calibration.spared)
+    quantize_weights(model, lambda name: 8 if name in eight else 4, _Q4_BLOCK, calibration.covariances)
+
+
+def _int8(model: onnx_ir.Model, calibration: Calibration) -> None:
+    quantize_dynamically(model, calibration.spared)
+
+
+def _fp16(model: onnx_ir.Model, calibration: Calibration) -> None:
+    halve(model)
+
+
+REDUCED: Mapping[str, Precision] = {
+    "fp16": Precision(_fp16),
+    "int8": Precision(_int8, can_spare=True),
+    "q8": Precision(_q8),
+    "q4": Precision(_q4, is_calibrated=True, can_spare=True),
+}
+PRECISIONS: tuple[str, ...] = ("fp32", *REDUCED)
 
 
 def require_dtypes(dtype: str | Sequence[str]) -> tuple[str, ...]:
-    """The precisions asked for.
+    """The precisions asked for, each once.
 
     Raises:
         OptionError: one is not written by this exporter.
@@ -19,4 +98,4 @@ def require_dtypes(dtype: str | Sequence[str]) -> tuple[str, ...]:
     unknown = [name for name in names if name not in PRECISIONS]
     if unknown or not names:
         raise OptionError(f"Unknown dtype {', '.join(unknown) or '(none)'}; allowed are {', '.join(PRECISIONS)}.")
-    return names
+    return tuple(dict.fromkeys(names))

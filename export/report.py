@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -39,7 +40,8 @@ class ExportReport:
         lines += [f"    not by {path}: {reason}" for path, reason in manifest.trace.get("refused", {}).items()]
         lines.append(f"  longest input  {manifest.max_length or 'no limit'}")
         for dtype, variant in manifest.variants.items():
-            lines.append(f"  {dtype:<14} {variant.size_bytes / 1e6:.1f} MB, verified against PyTorch:")
+            reference = variant.verification.get("reference", "PyTorch")
+            lines.append(f"  {dtype:<14} {variant.size_bytes / 1e6:.1f} MB, verified against {reference}:")
             lines += [_case_line(case) for case in variant.verification.get("cases", ())]
         lines.append("  time           " + ", ".join(f"{stage} {s:.1f} s" for stage, s in self.stages_s.items()))
         lines += [f"  warning        {warning}" for warning in manifest.warnings]
@@ -47,6 +49,18 @@ class ExportReport:
 
 
 def _case_line(case: dict[str, Any]) -> str:
+    if "error" not in case:
+        return f"    {case['name']:<34} {', '.join(_figures(case))}"
     figure = "—" if case["error"] is None else f"{case['error']:.1e}"
     note = f"  {case['note']}" if case.get("note") else ""
     return f"    {case['name']:<34} relative error {figure:>8}{note}"
+
+
+def _figures(case: dict[str, Any]) -> Iterator[str]:
+    """What a reduced precision was measured to be, beside fp32."""
+    yield f"cosine {case['cosine']:.5f}"
+    if "top_1" in case:
+        yield f"top-1 {case['top_1']:.1%}"
+    if "perplexity" in case:
+        figures = case["reference_perplexity"], case["perplexity"], case["perplexity_increase"]
+        yield "perplexity {:.3f} → {:.3f} ({:+.1%})".format(*figures)

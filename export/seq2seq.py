@@ -35,7 +35,7 @@ def export_seq2seq(checkpoint: Checkpoint, folder: Path, tolerance: float, stage
     """
     model, task = checkpoint.model, checkpoint.task
     with stages.stage("trace"):
-        builder = _encoder_inputs(checkpoint)
+        builder = encoder_inputs(checkpoint)
         example = builder.trace_example()
         spec = describe(model, example, _axes(builder), is_speech=isinstance(builder, AudioInputs))
         sides = {side: GraphSource(side, model, spec, example) for side in ("encoder", "decoder")}
@@ -58,7 +58,8 @@ def export_seq2seq(checkpoint: Checkpoint, folder: Path, tolerance: float, stage
     )
 
 
-def _encoder_inputs(checkpoint: Checkpoint) -> InputBuilder | AudioInputs:
+def encoder_inputs(checkpoint: Checkpoint) -> InputBuilder | AudioInputs:
+    """What makes the encoder's inputs, found out by running the model."""
     if checkpoint.task.key == SPEECH_KEY:
         return speech_inputs(checkpoint.model)
     return encoder_input_builder(checkpoint.model, checkpoint.task, checkpoint.tokenizer)

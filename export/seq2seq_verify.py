@@ -170,7 +170,7 @@ class DecoderRun:
             if not spec.name.startswith("past_key_values."):
                 continue
             present = spec.name.replace("past_key_values", "present")
-            empty = np.zeros((batch, spec.shape[1], 0, spec.shape[3]), np.float32)  # type: ignore[type-var]
+            empty = np.zeros((batch, spec.shape[1], 0, spec.shape[3]), spec.dtype)  # type: ignore[type-var]
             self.feeds[spec.name] = encoded.get(present, empty)
 
     def __call__(self, input_ids: Array) -> Array:
@@ -178,10 +178,14 @@ class DecoderRun:
         if self.one_by_one and input_ids.shape[1] > 1:
             steps = [self(input_ids[:, step : step + 1]) for step in range(input_ids.shape[1])]
             return np.concatenate(steps, axis=1)
-        logits, *present = self.session.run({**self.feeds, "input_ids": input_ids})
+        logits, *present = self.session.run(self.feeds_of(input_ids))
         for name, value in zip(self.session.output_names[1:], present, strict=True):
             self.feeds[name.replace("present", "past_key_values")] = value
         return logits
+
+    def feeds_of(self, input_ids: Array) -> dict[str, Array]:
+        """What the graph takes for new tokens on top of those it has seen."""
+        return {**self.feeds, "input_ids": input_ids}
 
 
 def _run_in_calls(sessions: Sessions, inputs: Inputs, encoded: Mapping[str, Array], decoder_ids: Array) -> Array:
@@ -210,7 +214,7 @@ def _compare_greedy(model: PreTrainedModel, sessions: Sessions, inputs: Inputs) 
 
 def _greedy(model: PreTrainedModel, inputs: Inputs) -> tuple[Array, Array]:
     """PyTorch's greedy tokens (batch, tokens), each the input of its step, and the logits (batch, tokens, vocab)."""
-    start = torch.full((len(next(iter(inputs.values()))), 1), _start_token(model), dtype=torch.long)
+    start = torch.full((len(next(iter(inputs.values()))), 1), start_token(model), dtype=torch.long)
     with torch.no_grad():
         encoded = encoder_of(model)(**inputs, return_dict=True)
         fixed = {"encoder_outputs": encoded, "attention_mask": inputs.get("attention_mask")}
@@ -250,11 +254,12 @@ def _decoder_ids(model: PreTrainedModel, batch: int, length: int) -> torch.Tenso
     vocab_size = model.config.get_text_config(decoder=True).vocab_size
     generator = torch.Generator().manual_seed(batch)
     ids = torch.randint(min(vocab_size - 1, 3), vocab_size, (batch, length), generator=generator)
-    ids[:, 0] = _start_token(model)
+    ids[:, 0] = start_token(model)
     return ids
 
 
-def _start_token(model: PreTrainedModel) -> int:
+def start_token(model: PreTrainedModel) -> int:
+    """The token that a model's decoder begins with."""
     configs = (model.generation_config, model.config, model.config.get_text_config(decoder=True))
     names = ("decoder_start_token_id", "bos_token_id", "pad_token_id")
     found = (getattr(config, name, None) for name in names for config in configs if config is not None)

@@ -1,0 +1,213 @@
+"""Inputs that calibrate a reduced precision and show how accurate it is, for each family of models."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from headway.runtime.artifact import TensorSpec
+from headway.runtime.generation.network import TokenDecoder, open_decoder
+from headway.runtime.session import Session
+
+from ..input_probe import probe_inputs
+from ..inputs import InputBuilder, longest_input
+from ..load import Checkpoint
+from ..seq2seq import DECODER, ENCODER, encoder_inputs
+from ..seq2seq_verify import DecoderRun, Sessions, run_encoder, start_token
+from .accuracy import Accuracy, TextScore, compare_outputs
+from .activations import Feeds
+from .texts import TextSource, calibration_text, evaluation_text
+
+Array = NDArray[Any]
+Components = Mapping[str, Session]
+
+_HEAD_LENGTHS = (16, 32, 64, 128)
+_HEAD_ROWS = 8
+_CALIBRATION_WINDOWS, _CALIBRATION_TOKENS = 32, 256
+_SCORED_TOKENS, _SCORED_WINDOW = 2048, 512
+# A graph that takes one token at a time is slow to score.
+_SCORED_SINGLY = 128
+_LOGITS_BYTES = 1 << 28
+_SEQ2SEQ_ROWS, _SEQ2SEQ_LENGTH, _SEQ2SEQ_TOKENS = 8, 48, 32
+
+
+class Probe(Protocol):
+    """What precisions ask of a family of models."""
+
+    def calibration_feeds(self, reference: Components) -> dict[str, list[Feeds]]:
+        """Component → inputs of as many runs; none where there is no real input to calibrate with."""
+
+    def measure(self, reference: Components, variant: Components) -> Accuracy:
+        """Run both on the same inputs."""
+
+
+def probe_of(checkpoint: Checkpoint) -> Probe:
+    """The probe of a checkpoint's family."""
+    return _PROBES[checkpoint.task.family](checkpoint)
+
+
+class HeadProbe:
+    """A head: texts of several lengths, no row padded; images and audio are random."""
+
+    def __init__(self, checkpoint: Checkpoint) -> None:
+        builder = probe_inputs(checkpoint.model, checkpoint.task, checkpoint.tokenizer).builder
+        self._builder = builder
+        self._is_text = isinstance(builder, InputBuilder) and checkpoint.tokenizer is not None
+        self._evaluation = _source(checkpoint, evaluation_text()) if self._is_text else None
+        self._calibration = _source(checkpoint, calibration_text()) if self._is_text else None
+
+    def calibration_feeds(self, reference: Components) -> dict[str, list[Feeds]]:
+        """One batch for each length."""
+        return {"model": list(self._batches(self._calibration))} if self._calibration else {"model": []}
+
+    def measure(self, reference: Components, variant: Components) -> Accuracy:
+        """Compare every output on one batch for each length."""
+        pairs = [
+            (named_outputs(reference["model"], feeds), named_outputs(variant["model"], feeds))
+            for feeds in self._batches(self._evaluation)
+        ]
+        name = f"{len(pairs) * _HEAD_ROWS} {'real texts' if self._is_text else 'random inputs'}"
+        return compare_outputs(name, pairs)
+
+    def _batches(self, source: TextSource | None) -> Iterator[Feeds]:
+        limit = getattr(self._builder, "max_length", None) or max(_HEAD_LENGTHS)
+        for seed, length in enumerate(_HEAD_LENGTHS):
+            inputs = self._builder.build([min(length, limit)] * _HEAD_ROWS, seed=seed + 1)
+            feeds = {name: tensor.numpy().copy() for name, tensor in inputs.items()}
+            if source is not None:
+                source.fill(feeds["input_ids"])
+            yield feeds
+
+
+class DecoderProbe:
+    """A causal language model: windows of a text, every token's logits."""
+
+    def __init__(self, checkpoint: Checkpoint) -> None:
+        self._checkpoint = checkpoint
+        self._max_length = longest_input(checkpoint.model)
+
+    def calibration_feeds(self, reference: Components) -> dict[str, list[Feeds]]:
+        """One run from an empty cache for each window."""
+        session = reference["model"]
+        if self._checkpoint.tokenizer is None or _takes_one_token(session):
+            return {"model": []}
+        length = min(_CALIBRATION_TOKENS, self._max_length or _CALIBRATION_TOKENS)
+        ids = _source(self._checkpoint, calibration_text()).take(_CALIBRATION_WINDOWS * length)
+        windows = ids[: len(ids) // length * length].reshape(-1, length)
+        return {"model": [prefill_feeds(session.inputs, window) for window in windows]}
+
+    def measure(self, reference: Components, variant: Components) -> Accuracy:
+        """Perplexity of a text in both."""
+        one, other = (open_decoder(session["model"], self._max_length) for session in (reference, variant))
+        is_single = _takes_one_token(reference["model"])
+        window = min(_SCORED_WINDOW, self._max_length or _SCORED_WINDOW, max(_LOGITS_BYTES // 4 // one.vocab_size, 16))
+        ids = self._ids(_SCORED_SINGLY if is_single else _SCORED_TOKENS, one.vocab_size)
+        score = TextScore("real text" if self._checkpoint.tokenizer is not None else "random tokens")
+        for start in range(0, len(ids) - 1, window):
+            tokens = ids[start : start + window]
+            if len(tokens) > 1:
+                score.add(_logits(one, tokens)[:-1], _logits(other, tokens)[:-1], tokens[1:])
+        return score.result()
+
+    def _ids(self, count: int, vocab_size: int) -> Array:
+        if self._checkpoint.tokenizer is None:
+            return np.random.default_rng(0).integers(0, vocab_size, count)
+        return _source(self._checkpoint, evaluation_text()).take(count)
+
+
+class Seq2SeqProbe:
+    """An encoder-decoder: what float32 writes greedily after real texts, scored by both."""
+
+    def __init__(self, checkpoint: Checkpoint) -> None:
+        self._checkpoint = checkpoint
+        self._builder = encoder_inputs(checkpoint)
+        self._is_text = isinstance(self._builder, InputBuilder) and checkpoint.tokenizer is not None
+
+    def calibration_feeds(self, reference: Components) -> dict[str, list[Feeds]]:
+        """The encoder's inputs, and the decoder's for all greedy tokens at once."""
+        sessions = Sessions(reference[ENCODER], reference[DECODER])
+        if not self._is_text or sessions.takes_one_token:
+            return {ENCODER: [], DECODER: []}
+        inputs = self._inputs(calibration_text())
+        encoded = run_encoder(sessions, inputs)
+        ids, _ = self._greedy(sessions, inputs)
+        run = DecoderRun(sessions, inputs, encoded, len(ids))
+        return {ENCODER: [{name: tensor.numpy() for name, tensor in inputs.items()}], DECODER: [run.feeds_of(ids)]}
+
+    def measure(self, reference: Components, variant: Components) -> Accuracy:
+        """Perplexity of float32's greedy tokens in both, each with its own encoder."""
+        one, other = (Sessions(session[ENCODER], session[DECODER]) for session in (reference, variant))
+        inputs = self._inputs(evaluation_text())
+        ids, expected = self._greedy(one, inputs)
+        run = DecoderRun(other, inputs, run_encoder(other, inputs), len(ids))
+        actual = np.concatenate([run(ids[:, step : step + 1]) for step in range(ids.shape[1])], axis=1)
+        score = TextScore(f"fp32's answers to {'real texts' if self._is_text else 'random inputs'}")
+        for reference_row, row in zip(expected, actual, strict=True):
+            targets = reference_row.argmax(-1)
+            score.add(reference_row, row.astype(np.float32), targets)
+        return score.result()
+
+    def _inputs(self, text: str) -> dict[str, torch.Tensor]:
+        length = min(_SEQ2SEQ_LENGTH, getattr(self._builder, "max_length", None) or _SEQ2SEQ_LENGTH)
+        inputs = self._builder.build([length] * _SEQ2SEQ_ROWS, seed=1)
+        if self._is_text:
+            ids = inputs["input_ids"].numpy().copy()
+            _source(self._checkpoint, text).fill(ids)
+            inputs["input_ids"] = torch.from_numpy(ids)
+        return inputs
+
+    def _greedy(self, sessions: Sessions, inputs: Mapping[str, torch.Tensor]) -> tuple[Array, Array]:
+        """What goes in step by step (rows, tokens), and the logits after each (rows, tokens, vocab)."""
+        run = DecoderRun(sessions, inputs, run_encoder(sessions, inputs), _SEQ2SEQ_ROWS)
+        ids = [np.full((_SEQ2SEQ_ROWS, 1), start_token(self._checkpoint.model), dtype=np.int64)]
+        logits = []
+        for _ in range(_SEQ2SEQ_TOKENS):
+            logits.append(run(ids[-1]))
+            ids.append(logits[-1][:, -1:].argmax(-1))
+        return np.concatenate(ids[:-1], axis=1), np.concatenate(logits, axis=1).astype(np.float32)
+
+
+_PROBES = {"head": HeadProbe, "decoder": DecoderProbe, "seq2seq": Seq2SeqProbe}
+
+
+def named_outputs(session: Session, feeds: Feeds) -> dict[str, Array]:
+    """Output's name → array."""
+    given = {name: array for name, array in feeds.items() if name in session.input_names}
+    return dict(zip(session.output_names, session.run(given), strict=True))
+
+
+def prefill_feeds(inputs: Sequence[TensorSpec], ids: Array) -> dict[str, Array]:
+    """What a decoder graph takes for one row of tokens on an empty cache, only the last token's logits wanted."""
+    count = len(ids)
+    known = {
+        "input_ids": ids[None].astype(np.int64),
+        "attention_mask": np.ones((1, count), np.int64),
+        "position_ids": np.arange(count, dtype=np.int64)[None],
+        "seqlens_k": np.array([count - 1], np.int32),
+        "total_sequence_length": np.array(count, np.int32),
+        "sequence_lengths": np.array([count], np.int64),
+        "logits_to_keep": np.array([[count - 1]], np.int64),
+    }
+    return {spec.name: known[spec.name] if spec.name in known else _empty(spec) for spec in inputs}
+
+
+def _empty(spec: TensorSpec) -> Array:
+    """A state of one row that holds no token: axes that grow have no column, the others are zeros."""
+    shape = [1 if axis == 0 else size if isinstance(size, int) else 0 for axis, size in enumerate(spec.shape)]
+    return np.zeros(shape, spec.dtype)
+
+
+def _logits(decoder: TokenDecoder, tokens: Array) -> Array:
+    return np.array(decoder.score(decoder.new_cache(1, len(tokens)), [tokens])[0])
+
+
+def _takes_one_token(session: Session) -> bool:
+    return next(spec for spec in session.inputs if spec.name == "input_ids").shape[1] == 1
+
+
+def _source(checkpoint: Checkpoint, text: str) -> TextSource:
+    return TextSource(checkpoint.tokenizer, text)

@@ -1,0 +1,159 @@
+"""The further precisions of an export: calibrate → convert → write → measure, from the verified fp32 graphs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import onnx_ir
+
+from headway.runtime.artifact import Component, Manifest, Variant, file_entry, onnx_file_name
+from headway.runtime.session import Session, SessionOptions
+
+from ..graph import operator_counts, save_graph, tensor_specs
+from ..load import Checkpoint
+from ..precision import REDUCED, Calibration
+from ..progress import Stages
+from ..seq2seq_graph import write_graphs
+from .accuracy import Accuracy, AccuracyLimits, limits_of, require_accuracy
+from .activations import Feeds, covariances
+from .probes import Components, Probe, probe_of
+from .sensitivity import most_sensitive
+
+# Share of the layers that are kept more precise, tried in order until a variant is within its limits.
+_SPARED_SHARES = (0.0, 0.05, 0.15, 0.35)
+
+
+@dataclass(frozen=True)
+class _Source:
+    """The fp32 variant that the others are made of."""
+
+    folder: Path
+    variant: Variant
+    sessions: Components
+    feeds: Mapping[str, list[Feeds]]
+
+    def path(self, component: str) -> Path:
+        return self.folder / self.variant.components[component].file
+
+
+def write_variants(
+    checkpoint: Checkpoint,
+    folder: Path,
+    manifest: Manifest,
+    dtypes: Sequence[str],
+    limits: Mapping[str, float | None],
+    stages: Stages,
+) -> Manifest:
+    """Add the precisions asked for to an artifact that holds fp32; without fp32 among them, take that away.
+
+    Args:
+        folder: the artifact being written.
+        limits: the user's accuracy limits by name; None or missing takes each precision's default.
+
+    Raises:
+        VerificationError: a precision is not as accurate as its limits ask.
+    """
+    reduced = [dtype for dtype in dtypes if dtype in REDUCED]
+    if not reduced:
+        return manifest
+    with stages.stage("calibrate"):
+        probe = probe_of(checkpoint)
+        source = _source(folder, manifest.variants["fp32"], probe, with_feeds=any(_needs_feeds(d) for d in reduced))
+    for dtype in reduced:
+        with stages.stage(dtype):
+            variant = _write_accurate(source, probe, dtype, limits_of(dtype, limits))
+        manifest = manifest.with_variant(dtype, variant)
+    return manifest if "fp32" in dtypes else _without_fp32(folder, manifest)
+
+
+def _needs_feeds(dtype: str) -> bool:
+    return REDUCED[dtype].is_calibrated or REDUCED[dtype].can_spare
+
+
+def _source(folder: Path, variant: Variant, probe: Probe, *, with_feeds: bool) -> _Source:
+    sessions = _open(folder, variant)
+    return _Source(folder, variant, sessions, probe.calibration_feeds(sessions) if with_feeds else {})
+
+
+def _open(folder: Path, variant: Variant) -> Components:
+    options = SessionOptions(device="cpu")
+    return {name: Session(folder / part.file, folder, options) for name, part in variant.components.items()}
+
+
+def _write_accurate(source: _Source, probe: Probe, dtype: str, limits: AccuracyLimits) -> Variant:
+    """Write a precision, with as few layers spared as its limits allow."""
+    shares = _SPARED_SHARES if REDUCED[dtype].can_spare else _SPARED_SHARES[:1]
+    for share in shares:
+        spared = {name: _spared(source, name, dtype, share) for name in source.variant.components}
+        if share and not any(spared.values()):
+            continue
+        variant = _write(source, dtype, spared)
+        accuracy = probe.measure(source.sessions, _open(source.folder, variant))
+        if not accuracy.misses(limits):
+            break
+    require_accuracy(dtype, accuracy, limits)
+    return replace(variant, verification=_verification(accuracy, limits, spared))
+
+
+def _spared(source: _Source, component: str, dtype: str, share: float) -> list[str]:
+    if not share:
+        return []
+    return most_sensitive(source.path(component), source.feeds.get(component, []), dtype, share)
+
+
+def _write(source: _Source, dtype: str, spared: Mapping[str, Sequence[str]]) -> Variant:
+    graphs = {name: _converted(source, name, dtype, spared[name]) for name in source.variant.components}
+    if len(graphs) > 1:
+        files = write_graphs(graphs, source.folder, dtype)
+    else:
+        files = [path for name, graph in graphs.items() for path in save_graph(graph, _file(source, name, dtype))]
+    return Variant(
+        components={name: _component(source, name, graph, dtype) for name, graph in graphs.items()},
+        files=tuple(file_entry(source.folder, file) for file in files),
+        fusions=source.variant.fusions,
+    )
+
+
+def _converted(source: _Source, component: str, dtype: str, spared: Sequence[str]) -> onnx_ir.Model:
+    path, feeds = source.path(component), source.feeds.get(component, [])
+    measured = covariances(path, feeds) if REDUCED[dtype].is_calibrated and feeds else {}
+    model = onnx_ir.load(path)
+    REDUCED[dtype].convert(model, Calibration(measured, spared))
+    return model
+
+
+def _file(source: _Source, component: str, dtype: str) -> Path:
+    return source.folder / onnx_file_name(component, dtype)
+
+
+def _component(source: _Source, name: str, graph: onnx_ir.Model, dtype: str) -> Component:
+    return replace(
+        source.variant.components[name],
+        file=onnx_file_name(name, dtype),
+        inputs=tensor_specs(graph.graph.inputs),
+        outputs=tensor_specs(graph.graph.outputs),
+        operators=operator_counts(graph),
+    )
+
+
+def _verification(accuracy: Accuracy, limits: AccuracyLimits, spared: Mapping[str, Sequence[str]]) -> dict[str, Any]:
+    names = [name for part in spared.values() for name in part]
+    return {
+        "reference": "fp32",
+        "limits": {name: value for name, value in vars(limits).items() if value is not None},
+        "cases": [accuracy.to_dict()],
+        **({"more_precise_layers": names} if names else {}),
+    }
+
+
+def _without_fp32(folder: Path, manifest: Manifest) -> Manifest:
+    """The artifact without the graphs that the others were made of."""
+    kept = {entry.path for name, variant in manifest.variants.items() if name != "fp32" for entry in variant.files}
+    for entry in manifest.variants["fp32"].files:
+        if entry.path not in kept:
+            (folder / entry.path).unlink()
+    variants = {name: variant for name, variant in manifest.variants.items() if name != "fp32"}
+    return replace(manifest, variants=variants)
