@@ -37,20 +37,27 @@ def read_config(name: str | Path, options: Mapping[str, Any]) -> tuple[dict[str,
     if Path(name).suffix == ".json" and is_regular_file(Path(name)):
         return read_json(Path(name)), str(name), others
     folder = resolve_folder(name, allow_patterns=[PROCESSOR_FILE, NESTED_FILE, _CONFIG_FILE], **hub)
-    nested = (read_optional_json(folder / NESTED_FILE) or {}).get("image_processor")
-    config = nested if isinstance(nested, dict) else read_optional_json(folder / PROCESSOR_FILE)
+    config, file_name = _own_or_nested(folder)
     if config is None:
         raise ArtifactNotFoundError(
             f"{folder} has no {PROCESSOR_FILE}. Pass a folder that has one, or copy the checkpoint's own there."
         )
     model_config = read_optional_json(folder / _CONFIG_FILE) or {}
     named = {key: model_config[key] for key in ("model_type", "image_processor_type") if key in model_config}
-    return {**named, **config}, str(folder / (NESTED_FILE if isinstance(nested, dict) else PROCESSOR_FILE)), others
+    return {**named, **config}, str(folder / file_name), others
+
+
+def _own_or_nested(folder: Path) -> tuple[dict[str, Any] | None, str]:
+    """The image processor's config and the file it is in: within the processor's, or one of its own."""
+    nested = (read_optional_json(folder / NESTED_FILE) or {}).get("image_processor")
+    if isinstance(nested, dict):
+        return nested, NESTED_FILE
+    return read_optional_json(folder / PROCESSOR_FILE), PROCESSOR_FILE
 
 
 def takes_images_alone(folder: Path) -> bool:
     """Whether an artifact's folder says how images are prepared, and has no tokenizer for texts beside them."""
-    config = read_optional_json(folder / PROCESSOR_FILE)
+    config = _own_or_nested(folder)[0]
     if config is None or (folder / "tokenizer.json").exists():
         return False
     named = str(config.get("image_processor_type") or config.get("feature_extractor_type") or "")

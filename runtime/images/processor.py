@@ -67,7 +67,7 @@ class ImageProcessor:
     @classmethod
     def _from_config(cls, kind: str, config: Mapping[str, Any], origin: str) -> Self:
         known = ImageOptions.__dataclass_fields__
-        values = {name: value for name, value in config.items() if name in known and value is not None}
+        values = {name: value for name, value in config.items() if name in known}
         try:
             return cls(kind, values)
         except OptionError as error:
