@@ -14,6 +14,7 @@ from ..model import Model
 from ..outputs import ModelOutput
 from ..session import Session
 from .cache import SharedBufferCache
+from .call_checks import one_input, require_callbacks, require_known_options, token_block, token_mask
 from .config import GENERATION_CONFIG_FILE, GenerationConfig
 from .config_resolve import resolve_config, resolve_lengths
 from .decoder_logits import DecoderLogits
@@ -83,12 +84,13 @@ class AutoModelForCausalLM(Model):
         Raises:
             InputError, InputTypeError, InputTooLongError: an input is missing, or has a wrong shape, dtype or value.
         """
-        ids = _token_block(input_ids)
+        ids = token_block(input_ids)
         self._check_ids(ids)
         require_known_ids(ids, self.decoder.vocab_size)
         is_token = _new_token_mask(ids, attention_mask)
         if past_key_values is None:
             past_key_values = self.decoder.new_cache(len(ids), ids.shape[1] + _MANUAL_SPARE_TOKENS)
+        _require_cache(past_key_values)
         if past_key_values.num_rows != len(ids):
             raise InputError(f"past_key_values holds {past_key_values.num_rows} rows and input_ids {len(ids)}.")
         _check_positions(position_ids, is_token, past_key_values.lengths)
@@ -149,10 +151,17 @@ class AutoModelForCausalLM(Model):
             InputError, InputTypeError, InputTooLongError: the prompts cannot be used.
             CacheMemoryError: the KV cache does not fit into memory.
         """
+        require_callbacks(
+            logits_processor=logits_processor,
+            stopping_criteria=stopping_criteria,
+            prefix_allowed_tokens_fn=prefix_allowed_tokens_fn,
+            streamer=streamer,
+        )
         config = resolve_config(self.generation_config, generation_config, **options)
-        ids, mask = self._prompts(inputs if input_ids is None else input_ids, attention_mask, config)
+        ids, mask = self._prompts(one_input(inputs, input_ids), attention_mask, config)
         prompts = TokenHistory.from_prompts(ids, mask, pad_token_id=config.pad_token_id)
         config = resolve_lengths(config, prompts.length, context_length=self.max_length)
+        require_known_options(config, self.decoder.vocab_size, prompts.num_rows * (config.num_return_sequences or 1))
         generation = Generation(
             prompts=prompts,
             config=config,
@@ -186,14 +195,15 @@ class AutoModelForCausalLM(Model):
             if not isinstance(config.bos_token_id, int):
                 raise InputError("input_ids is missing, and the model has no beginning-of-sequence id to start from.")
             input_ids = [[config.bos_token_id]]
-        ids = _token_block(input_ids)
+        ids = token_block(input_ids)
         require_known_ids(ids, self.decoder.vocab_size)
         if attention_mask is None:
             return ids, infer_attention_mask(ids, config.pad_token_id, config.eos_token_ids)
-        return ids, np.asarray(attention_mask)
+        return ids, token_mask(attention_mask)
 
     def _prompt_cache(self, prompts: TokenHistory, config: GenerationConfig, given: TokenCache | None) -> TokenCache:
         if given is not None:
+            _require_cache(given)
             if given.num_rows != prompts.num_rows:
                 raise InputError(
                     f"past_key_values holds {given.num_rows} rows and there are {prompts.num_rows} prompts."
@@ -212,29 +222,24 @@ class AutoModelForCausalLM(Model):
                 self.prefix_cache.store(cache, row)
 
 
-def _token_block(input_ids: ArrayLike | None) -> TokenIds:
-    if input_ids is None:
-        raise InputError("input_ids is missing; it is (batch, sequence) integers.")
-    try:
-        ids = np.asarray(input_ids)
-    except ValueError as error:
-        raise InputTypeError(f"input_ids is ragged ({error}). Tokenize with padding=True.") from error
-    if ids.ndim != 2 or not (np.issubdtype(ids.dtype, np.integer) or ids.size == 0):
-        raise InputTypeError(f"input_ids is {ids.dtype} {ids.shape}; (batch, sequence) integers are needed.")
-    return ids.astype(np.int64, copy=False)
+def _require_cache(past_key_values: Any) -> None:
+    if not hasattr(past_key_values, "row_ids"):
+        raise InputTypeError(
+            f"past_key_values is a {type(past_key_values).__name__}; pass what an earlier call of this model returned."
+        )
 
 
 def _new_token_mask(ids: TokenIds, attention_mask: ArrayLike | None) -> NDArray[np.bool_]:
     """Which of the new columns hold a token of their row; a mask may cover the past too."""
     if attention_mask is None:
         return np.ones(ids.shape, dtype=bool)
-    mask = np.asarray(attention_mask)
+    mask = token_mask(attention_mask)
     if mask.ndim != 2 or mask.shape[0] != ids.shape[0] or mask.shape[1] < ids.shape[1]:
         raise InputError(
             f"attention_mask has shape {mask.shape} and input_ids {ids.shape}; "
             "as many rows are needed, and at least as many columns."
         )
-    is_token: NDArray[np.bool_] = mask[:, mask.shape[1] - ids.shape[1] :] != 0
+    is_token = mask[:, mask.shape[1] - ids.shape[1] :]
     empty = np.flatnonzero(~is_token.any(axis=1))
     if len(empty):
         raise InputError(f"Row {empty[0]} of input_ids holds no token; every row needs at least one.")

@@ -7,6 +7,7 @@ graph that takes one token at a time (it has a recurrent state) is fed a prompt 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,10 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..artifact import TensorSpec
-from ..errors import InputTooLongError, OptionError, UnsupportedFormatError
+from ..errors import InputError, InputTooLongError, OptionError, UnsupportedFormatError
 from ..providers import import_onnxruntime
 from ..session import Session
 from .history import Scores, TokenIds
+from .memory import require_memory
 
 # Beginning of an input's name → beginning of the output that replaces it.
 _STATE_PREFIXES: Mapping[str, str] = {
@@ -47,11 +49,17 @@ class StateSpec:
 
     def empty(self, num_rows: int) -> NDArray[Any]:
         """What stands for no token yet: no column, or a state of zeros."""
-        shape = [
-            num_rows if axis == 0 else 0 if axis == self.growing_axis else int(size)
+        return np.zeros(self._shape(num_rows, 0), dtype=self.past.dtype)
+
+    def size_bytes(self, num_rows: int, length: int) -> int:
+        """What it takes for rows of this many tokens."""
+        return math.prod(self._shape(num_rows, length)) * np.dtype(self.past.dtype).itemsize
+
+    def _shape(self, num_rows: int, length: int) -> list[int]:
+        return [
+            num_rows if axis == 0 else length if axis == self.growing_axis else int(size)
             for axis, size in enumerate(self.past.shape)
         ]
-        return np.zeros(shape, dtype=self.past.dtype)
 
 
 def state_specs(session: Session) -> tuple[StateSpec, ...]:
@@ -82,9 +90,15 @@ class GrowingCache:
     Args:
         specs: what the graph keeps.
         num_rows: rows of the batch.
+        capacity: how many tokens a row is going to hold; more fit as well.
+
+    Raises:
+        CacheMemoryError: so many tokens would not fit into memory.
     """
 
-    def __init__(self, specs: Sequence[StateSpec], num_rows: int) -> None:
+    def __init__(self, specs: Sequence[StateSpec], num_rows: int, capacity: int = 0) -> None:
+        _require_memory(specs, num_rows, capacity)
+        self.capacity = capacity
         self.specs = tuple(specs)
         self.lengths = np.zeros(num_rows, dtype=np.int32)
         self.mask = np.zeros((num_rows, 0), dtype=np.int64)  # (rows, columns)
@@ -115,9 +129,15 @@ class GrowingCache:
         return token_ids
 
     def select(self, rows: NDArray[np.integer]) -> None:
-        """Let row ``i`` become what row ``rows[i]`` was; a row may come several times, or not at all."""
+        """Let row ``i`` become what row ``rows[i]`` was; a row may come several times, or not at all.
+
+        Raises:
+            CacheMemoryError: there are more rows than before, and they would not fit; nothing changed.
+        """
         if np.array_equal(rows, np.arange(self.num_rows)):
             return
+        if len(rows) > self.num_rows:
+            _require_memory(self.specs, len(rows), max(self.capacity, self.mask.shape[1]))
         self.lengths, self.mask, self.columns = self.lengths[rows], self.mask[rows], self.columns[rows]
         self._replace(lambda spec, state: np.ascontiguousarray(state[rows]))
 
@@ -195,8 +215,8 @@ class GrowingDecoder:
         self._is_single_token = ids.shape[1] == 1
 
     def new_cache(self, num_rows: int, capacity: int) -> GrowingCache:
-        """An empty cache; it grows with the tokens."""
-        return GrowingCache(self.specs, num_rows)
+        """An empty cache; it grows with the tokens, and ``capacity`` of them have to fit into memory."""
+        return GrowingCache(self.specs, num_rows, capacity)
 
     def decode(self, cache: GrowingCache, tokens: TokenIds) -> Scores:
         """Append one token to every row; (rows, vocab) float32."""
@@ -258,8 +278,18 @@ class GrowingDecoder:
         ort_value = import_onnxruntime().OrtValue.ortvalue_from_numpy
         values = {name: ort_value(value) for name, value in feeds.items()}
         values |= {spec.past.name: state for spec, state in zip(self.specs, cache.states, strict=True)}
-        outputs: list[Any] = self.session.ort_session.run_with_ort_values(self._output_names, values)
+        try:
+            outputs: list[Any] = self.session.ort_session.run_with_ort_values(self._output_names, values)
+        except Exception as error:
+            first = (str(error).strip().splitlines() or [type(error).__name__])[0]
+            shape = feeds["input_ids"].shape
+            raise InputError(f"ONNX Runtime could not run the graph on ids {shape}: {first}") from error
         return outputs
+
+
+def _require_memory(specs: Sequence[StateSpec], num_rows: int, capacity: int) -> None:
+    needed = sum(spec.size_bytes(num_rows, capacity) for spec in specs)
+    require_memory(needed, f"The KV cache for {num_rows} x {capacity} tokens")
 
 
 def _right_aligned(rows: Sequence[TokenIds]) -> tuple[TokenIds, NDArray[np.int64]]:

@@ -71,7 +71,8 @@ class PrefixConstraint:
         """Ask for every row, and raise InputError where nothing is allowed."""
         mask = np.full_like(scores, -np.inf)
         for row, batch_row in enumerate(history.batch_rows.tolist()):
-            allowed = list(self._function(batch_row, history.ids[row].copy())) if self._function else []
+            given = self._function(batch_row, history.ids[row].copy()) if self._function else None
+            allowed = [] if given is None else list(given)
             if not allowed or not 0 <= min(allowed) <= max(allowed) < scores.shape[1]:
                 raise InputError(
                     f"prefix_allowed_tokens_fn allows the tokens {allowed} for prompt {batch_row}; it has to allow one "
@@ -139,9 +140,10 @@ class LengthDecay:
         """Add abs(score) * (factor ** steps - 1), which also raises negative scores."""
         num_steps = history.num_new_tokens - self._start
         if num_steps > 0:
-            ends = scores[:, self._ends]
+            columns = self._ends[self._ends < scores.shape[1]]
+            ends = scores[:, columns]
             raised = np.abs(ends) * np.float32(self._factor**num_steps - 1)
-            scores[:, self._ends] = ends + np.where(np.isfinite(ends), raised, np.float32(0))
+            scores[:, columns] = ends + np.where(np.isfinite(ends), raised, np.float32(0))
         return scores
 
 

@@ -9,10 +9,11 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..artifact import Artifact
-from ..errors import InputError, OptionError
+from ..errors import InputError, InputTypeError, OptionError
 from ..model import Model, require_task
 from ..outputs import ModelOutput
 from ..session import Session, SessionOptions
+from .call_checks import one_input, require_callbacks, require_known_options, token_block
 from .config import GENERATION_CONFIG_FILE, GenerationConfig
 from .config_resolve import resolve_config, resolve_lengths
 from .history import TokenHistory, TokenIds
@@ -135,6 +136,10 @@ class AutoModelForSeq2SeqLM(Model):
         ids = require_decoder_ids(decoder_input_ids, self.graphs.vocab_size)
         require_no_padding(decoder_attention_mask)
         cache = past_key_values
+        if cache is not None and not isinstance(cache, Seq2SeqCache):
+            raise InputTypeError(
+                f"past_key_values is a {type(cache).__name__}; pass what an earlier call of this model returned."
+            )
         if cache is None:
             cache = self.graphs.new_cache(self._encoded(input_ids, attention_mask, encoder_outputs, inputs))
         if cache.num_rows != len(ids):
@@ -189,14 +194,21 @@ class AutoModelForSeq2SeqLM(Model):
             InputError, InputTypeError, InputTooLongError: the inputs cannot be used.
             CacheMemoryError: the KV cache does not fit into memory.
         """
+        require_callbacks(
+            logits_processor=logits_processor,
+            stopping_criteria=stopping_criteria,
+            prefix_allowed_tokens_fn=prefix_allowed_tokens_fn,
+            streamer=streamer,
+        )
         config = resolve_config(self.generation_config, generation_config, **options)
         require_no_padding(decoder_attention_mask)
-        ids, mask = self._encoder_ids(inputs if input_ids is None else input_ids, attention_mask, config)
+        ids, mask = self._encoder_ids(one_input(inputs, input_ids), attention_mask, config)
         encoded = self._encoded(ids, mask, encoder_outputs, {})
         prompts = self._decoder_prompts(config, encoded.num_rows, decoder_input_ids)
         if self.encoder_takes_features:
             ids = mask = None  # what is repeated in the input is known of ids only
         config = resolve_lengths(config, prompts.length, context_length=self.max_decoder_length)
+        require_known_options(config, self.graphs.vocab_size, prompts.num_rows * (config.num_return_sequences or 1))
         generation = Generation(
             prompts=prompts,
             config=config,
@@ -248,7 +260,7 @@ class AutoModelForSeq2SeqLM(Model):
     ) -> tuple[ArrayLike | None, ArrayLike | None]:
         if input_ids is None or attention_mask is not None or self.encoder_takes_features:
             return input_ids, attention_mask
-        ids: NDArray[Any] = np.asarray(input_ids)
+        ids = token_block(input_ids)
         return ids, infer_attention_mask(ids, config.pad_token_id, config.eos_token_ids)
 
     def _decoder_prompts(self, config: GenerationConfig, batch: int, given: ArrayLike | None) -> TokenHistory:

@@ -83,6 +83,7 @@ class RandomCalls:
         """
         call = self._call(int(self.random.integers(1, 4)), is_ragged=self._chance(0.5))
         self._add(call.options, {name: draw for name, draw in _SHARED.items() if name != "max_time"}, 0.2)
+        self._add(call.options, {"eos_token_id": _SHARED["eos_token_id"]}, 0.5)
         if self._chance(0.6):
             call.options["num_beams"] = int(self.random.integers(2, 6))
             self._add(call.options, _BEAMS, 0.5)
@@ -93,6 +94,15 @@ class RandomCalls:
             self._add(call.options, _LENGTHS, 0.15)
         elif is_decoder:
             call.options.pop("forced_bos_token_id", None)
+        ends = call.options.get("eos_token_id")
+        if isinstance(ends, list) and self._chance(0.6):
+            # Ends that are likely: beams finish early and often.
+            call.options["sequence_bias"] = [[[end], self.number(4, 12)] for end in ends]
+            call.options["renormalize_logits"] = True
+        if call.options.get("num_return_sequences", 1) > 1:
+            # Where every beam is forced to the same end, places stay empty, and which one comes first is a tie.
+            call.options.pop("forced_bos_token_id", None)
+            call.options.pop("forced_eos_token_id", None)
         if isinstance(call.options.get("forced_eos_token_id"), list):
             # Several forced ends are equally likely: which comes first is nobody's promise.
             call.options["forced_eos_token_id"] = call.options["forced_eos_token_id"][0]
