@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from .endpoints import Endpoint
-from .refusals import cohere_body, kserve_body, openai_body, tei_body
+from .refusals import Body, cohere_body, kserve_body, openai_body, tei_body
 
 _PATH_VALUE = re.compile(r"{(\w+)}")
 _REF_TEMPLATE = "#/components/schemas/{name}"
@@ -50,7 +50,7 @@ class KServeError(msgspec.Struct):
     error: str
 
 
-_ERROR_TYPES = {openai_body: OpenAIError, tei_body: TeiError, cohere_body: CohereError, kserve_body: KServeError}
+_ERROR_TYPES: dict[Body, Any] = {openai_body: OpenAIError, tei_body: TeiError, cohere_body: CohereError, kserve_body: KServeError}
 
 
 def openapi_document(endpoints: Sequence[Endpoint]) -> dict[str, Any]:
