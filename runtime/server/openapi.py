@@ -50,7 +50,12 @@ class KServeError(msgspec.Struct):
     error: str
 
 
-_ERROR_TYPES: dict[Body, Any] = {openai_body: OpenAIError, tei_body: TeiError, cohere_body: CohereError, kserve_body: KServeError}
+_ERROR_TYPES: dict[Body, Any] = {
+    openai_body: OpenAIError,
+    tei_body: TeiError,
+    cohere_body: CohereError,
+    kserve_body: KServeError,
+}
 
 
 def openapi_document(endpoints: Sequence[Endpoint]) -> dict[str, Any]:
