@@ -17,7 +17,8 @@ from transformers import PreTrainedModel
 from headway.runtime.errors import ExportError
 
 _MEL_SIZES = ("feature_projection_input_dim", "num_mel_bins", "input_feat_per_channel", "feature_size", "input_dim")
-_TRACE_STEPS = 11
+# An odd number of frames: models that put frames in pairs then pad, which is right for even numbers too.
+_TRACE_STEPS = 12
 # Features are as wide as the first layer that takes them, wherever it stands among the model's layers.
 _LINEARS_TRIED = 8
 

@@ -27,9 +27,6 @@ class ImageTextInputs(InputBuilder):
     def of(cls, texts: InputBuilder, images: ImageInputs | PatchInputs) -> ImageTextInputs:
         """Texts and images, each with a batch axis of its own."""
         values = {field.name: getattr(texts, field.name) for field in fields(texts)}
-        # The text tower finds a text's vector at the id that ends it.
-        final_id = texts.final_id if texts.final_id is not None else getattr(texts.config, "eos_token_id", None)
-        values["final_id"] = final_id if isinstance(final_id, int) else None
         values["task"] = replace(texts.task, axes=_TEXT_AXES)
         return cls(**values, images=replace(images, batch_axis="image_batch_size"))
 

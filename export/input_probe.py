@@ -179,8 +179,14 @@ def _ids_builder(model: PreTrainedModel, task: Task, tokenizer: Any | None) -> I
         max_length=longest_input(model),
         pad_token_id=_first_int(getattr(config, "pad_token_id", None), getattr(tokenizer, "pad_token_id", None), 0),
         special_ids=_special_ids(config, tokenizer),
-        final_id=_first_int(getattr(config, "eos_token_id", None), None) if config.is_encoder_decoder else None,
+        final_id=_first_int(getattr(config, "eos_token_id", None), None) if _looks_for_the_end(model) else None,
     )
+
+
+def _looks_for_the_end(model: PreTrainedModel) -> bool:
+    """Whether a text's vector is taken where its last id stands, as BART's and CLIP's is."""
+    config = model.config.get_text_config()
+    return config.is_encoder_decoder or any(hasattr(module, "eos_token_id") for module in model.modules())
 
 
 def _first_runnable(model: PreTrainedModel, builder: InputBuilder, accepted: list[str]) -> InputBuilder:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from . import bit, canine, complex_rotary, doge, funnel, moonshine, shift_tokens, siglip2
+from . import bit, canine, complex_rotary, doge, funnel, moonshine, relative_positions, shift_tokens, siglip2
 from .base import Patch, patches_in_place
 
 __all__ = ["PATCHES", "Patch", "model_patches"]
@@ -18,6 +18,7 @@ PATCHES: tuple[Patch, ...] = (
     *doge.PATCHES,
     *funnel.PATCHES,
     *moonshine.PATCHES,
+    *relative_positions.PATCHES,
     *shift_tokens.PATCHES,
     *siglip2.PATCHES,
 )
