@@ -1,6 +1,8 @@
 """Settings and fixtures shared by every test."""
 
 import os
+from collections.abc import Callable
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,7 @@ import pytest
 from filelock import FileLock
 
 from headway.benchmarks.real_models import fetch
+from headway.benchmarks.voice_clips import fetch_voice_clips
 from headway.runtime.errors import HeadwayError
 
 # The same examples on every run: what fails in CI fails on the desk too.
@@ -88,6 +91,32 @@ def t5_title_artifact(t5_title_checkpoint: Path, tmp_path_factory: pytest.TempPa
 def whisper_checkpoint() -> Path:
     """whisper-tiny.en in float32 (WhisperForConditionalGeneration), with its feature extractor."""
     return real_model("whisper-tiny-en")
+
+
+@pytest.fixture(scope="session")
+def whisper_artifact(whisper_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """whisper-tiny.en exported in float32."""
+    return exported_once(whisper_checkpoint, "whisper-tiny-en", tmp_path_factory)
+
+
+@pytest.fixture(scope="session")
+def voice_clips() -> list[Path]:
+    """Eight real voices that say where a loudspeaker stands, 48 kHz."""
+    try:
+        return sorted(fetch_voice_clips().glob("*.wav"))
+    except HeadwayError as error:
+        if os.environ.get("HEADWAY_REQUIRE_MODELS") == "1":
+            raise
+        pytest.skip(f"the voice clips cannot be fetched: {error}")
+
+
+@pytest.fixture(scope="session")
+def speech_models(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Any]:
+    """Name of a tiny checkpoint of tiny_speech.SPEECH_MODELS → that checkpoint, exported."""
+    from tiny_speech import build_speech_model
+
+    folder = tmp_path_factory.mktemp("speech")
+    return lru_cache(lambda name: build_speech_model(name, folder / name))
 
 
 @pytest.fixture(scope="session")

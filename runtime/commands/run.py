@@ -1,4 +1,4 @@
-"""``headway run``: texts or images, or a file of them, through an artifact's pipeline."""
+"""``headway run``: texts, images or audio, or a file of them, through an artifact's pipeline."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from ..artifact import Artifact
     from ..pipelines import Pipeline
 
-HELP = "run texts or images, or a file of them, through an artifact"
+HELP = "run texts, images or audio, or a file of them, through an artifact"
 
 _STANDARD_STREAM = "-"
 _TRUNCATION: Mapping[str, Any] = {"error": "error", "warn": "warn", "cut": True}
@@ -38,7 +38,7 @@ _SETTINGS_FILES = (
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     parser.add_argument("model", metavar="DIR", help="artifact folder or hub id")
-    parser.add_argument("texts", metavar="TEXT", nargs="*", help="texts or paths of images to run")
+    parser.add_argument("texts", metavar="TEXT", nargs="*", help="texts, or paths of images or audio, to run")
     parser.add_argument("--task", help="pipeline to run (default: from the artifact)")
     parser.add_argument("--json", action="store_true", help="print one line of JSON for each text or image")
     files = parser.add_argument_group("files")

@@ -65,6 +65,11 @@ def result_lines(result: Any, indent: int = 0) -> list[str]:
 def _mapping_lines(result: Mapping[str, Any], indent: int) -> list[str]:
     """Lists of equal length become columns, such as zero-shot's labels and scores; what is no list stays out then."""
     lists = {name: value for name, value in result.items() if isinstance(value, list)}
+    if lists and all(isinstance(entry, Mapping) for value in lists.values() for entry in value):
+        # Such as a transcript and its timed chunks.
+        whole = [value for name, value in result.items() if name not in lists]
+        below = [line for value in lists.values() for line in result_lines(value, indent + 2)]
+        return [*(" " * indent + cell_text(value) for value in whole), *below]
     if lists and len({len(value) for value in lists.values()}) == 1:
         return table(list(zip(*lists.values(), strict=True)), list(lists), indent)
     return table([list(result.values())], list(result), indent)

@@ -39,6 +39,8 @@ ITEM_SHAPES: Mapping[str, ItemShape] = {
     "multiple-choice": ItemShape("prompt", ("choices",), plain=False),
     "rerank": ItemShape("documents", ("query",), plain=False, is_list=True),
     "text-generation": ItemShape(instead="messages"),
+    "audio-classification": ItemShape("audio"),
+    "automatic-speech-recognition": ItemShape("audio"),
     "image-classification": ItemShape("image"),
     "image-feature-extraction": ItemShape("image"),
     "zero-shot-image-classification": ItemShape("image", ("candidate_labels",)),
@@ -96,12 +98,15 @@ _RANKED = (
     "multiple-choice",
     "rerank",
     "image-classification",
+    "audio-classification",
 )
 _ZERO_SHOT = ("zero-shot-classification", "zero-shot-image-classification")
 _IMAGES = ("image-classification", "zero-shot-image-classification", "image-feature-extraction")
-_WRITING = ("text-generation", "text2text-generation", "summarization", "translation")
+_SPEECH = ("automatic-speech-recognition",)
+_WRITING = ("text-generation", "text2text-generation", "summarization", "translation", *_SPEECH)
 _LABELS: Mapping[str, Any] = {"nargs": "+", "metavar": "LABEL"}
 _NUMBER: Mapping[str, Any] = {"type": int, "metavar": "N"}
+_SECONDS: Mapping[str, Any] = {"type": float, "metavar": "S"}
 _FLAG: Mapping[str, Any] = {"action": "store_true", "default": None}
 
 TASK_OPTIONS: Sequence[TaskOption] = (
@@ -139,12 +144,23 @@ TASK_OPTIONS: Sequence[TaskOption] = (
     TaskOption("--targets", ("fill-mask",), "pipeline", "words to choose among", {"nargs": "+", "metavar": "WORD"}),
     TaskOption(
         "--function-to-apply",
-        ("text-classification", "image-classification"),
+        ("text-classification", "image-classification", "audio-classification"),
         "pipeline",
         "what makes scores of logits",
         {"choices": ("softmax", "sigmoid", "none")},
     ),
     TaskOption("--allow-urls", _IMAGES, "pipeline", "fetch images from http and https addresses", _FLAG),
+    TaskOption(
+        "--timestamps",
+        _SPEECH,
+        "pipeline",
+        "say when each segment (Whisper), word or character (CTC) was said",
+        {"choices": ("segment", "word", "char")},
+        option="return_timestamps",
+        convert=lambda unit: True if unit == "segment" else unit,
+    ),
+    TaskOption("--language", _SPEECH, "pipeline", "language that is spoken (default: recognised)"),
+    TaskOption("--chunk-length-s", _SPEECH, "pipeline", "cut audio into overlapping chunks of S seconds", _SECONDS),
     TaskOption("--max-answer-len", ("question-answering",), "pipeline", "longest answer in tokens", _NUMBER),
     TaskOption("--doc-stride", ("question-answering",), "pipeline", "tokens that pieces of a context share", _NUMBER),
     TaskOption("--prompt-name", ("embed", "rerank"), "pipeline", "one of the model's prompts, put before each text"),

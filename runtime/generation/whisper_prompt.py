@@ -97,7 +97,7 @@ def _languages(
         return list(detect_language()) if lang_to_id is not None and is_open else [None]
     if lang_to_id is None:
         raise OptionError(_OUTDATED.format(name="lang_to_id", option="language"))
-    if isinstance(language, str):
+    if not isinstance(language, list | tuple):
         return [language_id(language, lang_to_id)]
     if len(language) != batch:
         raise OptionError(f"language names {len(language)} languages for {batch} rows; pass one, or one for each.")
