@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from .audio.auto import AutoFeatureExtractor
     from .audio.feature_extractor import FeatureExtractor
     from .audio.loading import load_audio
-    from .audio.processor import AutoProcessor, SpeechProcessor
+    from .audio.processor import SpeechProcessor
     from .batch_feature import BatchFeature
     from .configuration import AutoConfig, Config
     from .generation.async_streamer import AsyncTextIteratorStreamer
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from .generation.streamers import TextIteratorStreamer, TextStreamer
     from .images.loading import load_image
     from .images.processor import AutoImageProcessor, ImageProcessor
+    from .images.text_processor import ImageTextProcessor
     from .models import (
         AutoModel,
         AutoModelForAudioClassification,
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
     from .numerics import log_softmax, mean_pool, normalize, sigmoid, softmax
     from .outputs import ModelOutput
     from .pipelines import pipeline
+    from .processors import AutoProcessor
     from .session import Session, SessionOptions
     from .tokenization.batch_encoding import BatchEncoding
     from .tokenization.tokenizer import AutoTokenizer, Tokenizer
@@ -76,6 +78,7 @@ __all__ = [
     "FeatureExtractor",
     "GenerationConfig",
     "ImageProcessor",
+    "ImageTextProcessor",
     "ModelOutput",
     "Session",
     "SessionOptions",
@@ -99,7 +102,9 @@ _EXPORTS = {
     "audio.auto": ("AutoFeatureExtractor",),
     "audio.feature_extractor": ("FeatureExtractor",),
     "audio.loading": ("load_audio",),
-    "audio.processor": ("AutoProcessor", "SpeechProcessor"),
+    "audio.processor": ("SpeechProcessor",),
+    "processors": ("AutoProcessor",),
+    "images.text_processor": ("ImageTextProcessor",),
     "configuration": ("AutoConfig", "Config"),
     "tokenization.batch_encoding": ("BatchEncoding",),
     "generation.async_streamer": ("AsyncTextIteratorStreamer",),

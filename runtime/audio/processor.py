@@ -1,4 +1,4 @@
-"""AutoProcessor for speech: a feature extractor and a tokenizer under one name."""
+"""Processors of speech models: a feature extractor and a tokenizer under one name."""
 
 from __future__ import annotations
 
@@ -90,12 +90,3 @@ class SpeechProcessor:
     def to_dict(self) -> Mapping[str, Any]:
         """Options of the feature extractor."""
         return self.feature_extractor.to_dict()
-
-
-class AutoProcessor:
-    """``AutoProcessor.from_pretrained(name)`` of a speech model, as in transformers."""
-
-    @staticmethod
-    def from_pretrained(name_or_path: str | Path, **options: Any) -> SpeechProcessor:
-        """Feature extractor and tokenizer of a folder or hub id; see :meth:`SpeechProcessor.from_pretrained`."""
-        return SpeechProcessor.from_pretrained(name_or_path, **options)

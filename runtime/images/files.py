@@ -15,6 +15,7 @@ PROCESSOR_FILE = "preprocessor_config.json"
 NESTED_FILE = "processor_config.json"
 _CONFIG_FILE = "config.json"
 
+_TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json")
 _HUB_OPTIONS = frozenset({"subfolder", "revision", "cache_dir", "local_files_only", "token"})
 # Options of transformers' from_pretrained that choose between its backends; here there is one.
 _IGNORED_OPTIONS = frozenset({"use_fast", "backend"})
@@ -43,7 +44,9 @@ def read_config(name: str | Path, options: Mapping[str, Any]) -> tuple[dict[str,
             f"{folder} has no {PROCESSOR_FILE}. Pass a folder that has one, or copy the checkpoint's own there."
         )
     model_config = read_optional_json(folder / _CONFIG_FILE) or {}
-    named = {key: model_config[key] for key in ("model_type", "image_processor_type") if key in model_config}
+    named: dict[str, Any] = {
+        key: model_config[key] for key in ("model_type", "image_processor_type") if key in model_config
+    }
     return {**named, **config}, str(folder / file_name), others
 
 
@@ -55,13 +58,27 @@ def _own_or_nested(folder: Path) -> tuple[dict[str, Any] | None, str]:
     return read_optional_json(folder / PROCESSOR_FILE), PROCESSOR_FILE
 
 
-def takes_images_alone(folder: Path) -> bool:
-    """Whether an artifact's folder says how images are prepared, and has no tokenizer for texts beside them."""
+def has_image_processor(folder: Path) -> bool:
+    """Whether a folder says how images are prepared."""
     config = _own_or_nested(folder)[0]
-    if config is None or (folder / "tokenizer.json").exists():
+    if config is None:
         return False
     named = str(config.get("image_processor_type") or config.get("feature_extractor_type") or "")
     return "ImageProcessor" in named or ("image_mean" in config and "sampling_rate" not in config)
+
+
+def takes_images_alone(folder: Path) -> bool:
+    """Whether a folder says how images are prepared, and has no tokenizer for texts beside them."""
+    return has_image_processor(folder) and not any((folder / name).exists() for name in _TOKENIZER_FILES)
+
+
+def processor_class_of(folder: Path) -> str | None:
+    """The class of transformers that joins image processor and tokenizer, by the file that names it first."""
+    for name in (NESTED_FILE, PROCESSOR_FILE, "tokenizer_config.json"):
+        named = (read_optional_json(folder / name) or {}).get("processor_class")
+        if named is not None:
+            return str(named)
+    return None
 
 
 def find_kind(config: Mapping[str, Any], origin: str) -> str:

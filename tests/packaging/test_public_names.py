@@ -32,6 +32,7 @@ RUNTIME = [
     "FeatureExtractor",
     "GenerationConfig",
     "ImageProcessor",
+    "ImageTextProcessor",
     "ModelOutput",
     "Session",
     "SessionOptions",
