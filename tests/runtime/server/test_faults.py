@@ -128,7 +128,8 @@ def test_who_leaves_mid_stream_frees_the_slot(server: RunningServer, monkeypatch
     monkeypatch.setattr(engine._slots, "decode", lambda tokens: (time.sleep(0.01), decode(tokens))[1])
     body = {**CHAT, "max_tokens": 400, "stream": True, "logit_bias": {"0": -100}}
     with server.client.stream("POST", "/v1/chat/completions", json=body) as streamed:
-        next(streamed.iter_lines())
+        lines = streamed.iter_lines()
+        next(lines)
         eventually(lambda: engine.num_running == 1)
     eventually(lambda: engine.num_running == 0)
     # Not streamed: the client hangs up while it waits.
