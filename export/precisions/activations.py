@@ -42,7 +42,7 @@ def covariances(path: Path, feeds: Sequence[Feeds], names: Sequence[str] | None 
         counts[name] = counts.get(name, 0) + len(rows)
 
     visit_activations(path, feeds, add, names)
-    return {name: total / max(counts[name], 1) for name, total in sums.items()}
+    return {name: total / np.float32(max(counts[name], 1)) for name, total in sums.items()}
 
 
 def activation_groups(model: onnx_ir.Model) -> Iterator[list[str]]:

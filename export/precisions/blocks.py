@@ -70,7 +70,7 @@ def _packed(codes: Codes, bits: int) -> Codes:
         return codes
     odd = codes.shape[-1] % 2
     padded = np.pad(codes, [(0, 0)] * (codes.ndim - 1) + [(0, odd)]) if odd else codes
-    packed: Codes = padded[..., 0::2] | (padded[..., 1::2] << 4)
+    packed: Codes = padded[..., 0::2] | (padded[..., 1::2] << np.uint8(4))
     return packed
 
 

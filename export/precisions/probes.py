@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -27,7 +27,7 @@ Components = Mapping[str, Session]
 
 _HEAD_LENGTHS = (16, 32, 64, 128)
 _HEAD_ROWS = 8
-_CALIBRATION_WINDOWS, _CALIBRATION_TOKENS = 32, 256
+_CALIBRATION_WINDOWS, _CALIBRATION_TOKENS = 12, 256
 _SCORED_TOKENS, _SCORED_WINDOW = 2048, 512
 # A graph that takes one token at a time is slow to score.
 _SCORED_SINGLY = 128
@@ -171,7 +171,11 @@ class Seq2SeqProbe:
         return np.concatenate(ids[:-1], axis=1), np.concatenate(logits, axis=1).astype(np.float32)
 
 
-_PROBES = {"head": HeadProbe, "decoder": DecoderProbe, "seq2seq": Seq2SeqProbe}
+_PROBES: Mapping[str, Callable[[Checkpoint], Probe]] = {
+    "head": HeadProbe,
+    "decoder": DecoderProbe,
+    "seq2seq": Seq2SeqProbe,
+}
 
 
 def named_outputs(session: Session, feeds: Feeds) -> dict[str, Array]:
@@ -181,16 +185,16 @@ def named_outputs(session: Session, feeds: Feeds) -> dict[str, Array]:
 
 
 def prefill_feeds(inputs: Sequence[TensorSpec], ids: Array) -> dict[str, Array]:
-    """What a decoder graph takes for one row of tokens on an empty cache, only the last token's logits wanted."""
+    """What a decoder graph takes for one row of tokens on an empty cache, every token's logits wanted."""
     count = len(ids)
-    known = {
+    known: dict[str, Array] = {
         "input_ids": ids[None].astype(np.int64),
         "attention_mask": np.ones((1, count), np.int64),
         "position_ids": np.arange(count, dtype=np.int64)[None],
         "seqlens_k": np.array([count - 1], np.int32),
         "total_sequence_length": np.array(count, np.int32),
         "sequence_lengths": np.array([count], np.int64),
-        "logits_to_keep": np.array([[count - 1]], np.int64),
+        "logits_to_keep": np.arange(count, dtype=np.int64)[None],
     }
     return {spec.name: known[spec.name] if spec.name in known else _empty(spec) for spec in inputs}
 

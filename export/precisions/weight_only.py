@@ -34,9 +34,9 @@ def quantize_weights(
         covariances: activation's name → (in, in), what calibration measured.
     """
     quantizer = _Quantizer(bits_of, block_size, covariances or {})
-    tables = {str(node.inputs[0].name) for node in find_embeddings(model) if node.inputs[0] is not None}
+    # Products first: a tied table is rounded for what it is multiplied by, which matters more than the lookup.
     for linear in find_linears(model):
-        _replace_product(linear, quantizer, is_tied=linear.name in tables)
+        _replace_product(linear, quantizer)
     for node in find_embeddings(model):
         _replace_lookup(node, quantizer)
     model.opset_imports[CONTRIB] = 1
@@ -48,7 +48,7 @@ def quantize_tables(model: onnx_ir.Model, names: Collection[str], block_size: in
     quantizer = _Quantizer(lambda name: 8, block_size, {})
     for linear in find_linears(model):
         if linear.name in names:
-            _replace_product(linear, quantizer, is_tied=True)
+            _replace_product(linear, quantizer)
     for node in find_embeddings(model):
         if node.inputs[0] is not None and node.inputs[0].name in names:
             _replace_lookup(node, quantizer)
@@ -63,10 +63,9 @@ class _Quantizer:
         self._covariances = covariances
         self._stored: dict[tuple[str, bool], tuple[BlockWeight, list[onnx_ir.Value]]] = {}
 
-    def linear(self, linear: Linear, is_tied: bool) -> tuple[BlockWeight, list[onnx_ir.Value]]:
+    def linear(self, linear: Linear) -> tuple[BlockWeight, list[onnx_ir.Value]]:
         """A layer's weight and the initializers of its codes (out, bytes), scales and zero points."""
-        # What a lookup reads too must stay close to the table itself, not to the product.
-        covariance = None if is_tied else self._covariances.get(str(linear.activation.name))
+        covariance = self._covariances.get(str(linear.activation.name))
         return self._store(linear.node, linear.name, linear.is_out_in, linear.weight_values, covariance)
 
     def table(self, node: onnx_ir.Node, table: onnx_ir.Value) -> tuple[BlockWeight, list[onnx_ir.Value]]:
@@ -103,8 +102,8 @@ def _fitting_block(columns: int, wanted: int) -> int:
     return block if columns % block == 0 else wanted
 
 
-def _replace_product(linear: Linear, quantizer: _Quantizer, is_tied: bool) -> None:
-    weight, (codes, scales, zero_points) = quantizer.linear(linear, is_tied)
+def _replace_product(linear: Linear, quantizer: _Quantizer) -> None:
+    weight, (codes, scales, zero_points) = quantizer.linear(linear)
     blobs = np.array([len(weight.codes), weight.codes.shape[1], -1], dtype=np.int64)
     shape = add_initializer(linear.node, f"{linear.name}_blobs", onnx_ir.tensor(blobs))
     # (out, bytes) → (out, blocks, bytes): lookups and products read one tensor in two shapes.
