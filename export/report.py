@@ -38,7 +38,7 @@ class ExportReport:
         lines = [f"{manifest.architecture} → {self.folder}", f"  task           {manifest.task}"]
         lines.append(f"  traced by      {manifest.trace['path']}")
         lines += [f"    not by {path}: {reason}" for path, reason in manifest.trace.get("refused", {}).items()]
-        lines.append(f"  longest input  {manifest.max_length or 'no limit'}")
+        lines.append(_size_line(manifest))
         for dtype, variant in manifest.variants.items():
             reference = variant.verification.get("reference", "PyTorch")
             lines.append(f"  {dtype:<14} {variant.size_bytes / 1e6:.1f} MB, verified against {reference}:")
@@ -46,6 +46,15 @@ class ExportReport:
         lines.append("  time           " + ", ".join(f"{stage} {s:.1f} s" for stage, s in self.stages_s.items()))
         lines += [f"  warning        {warning}" for warning in manifest.warnings]
         return "\n".join(lines)
+
+
+def _size_line(manifest: Manifest) -> str:
+    """How long a text may be, or what an image or audio input looks like."""
+    variant = next(iter(manifest.variants.values()))
+    main_input = next(iter(variant.components.values())).inputs[0]
+    if main_input.name == "input_ids":
+        return f"  longest input  {manifest.max_length or 'no limit'}"
+    return f"  takes          {main_input.name} ({', '.join(map(str, main_input.shape))})"
 
 
 def _case_line(case: dict[str, Any]) -> str:
