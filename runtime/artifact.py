@@ -43,6 +43,7 @@ __all__ = [
     "graph_patterns",
     "onnx_file_name",
     "read_json",
+    "split_dtype",
     "write_manifest",
 ]
 
@@ -124,10 +125,14 @@ def graph_patterns(manifest: Manifest | None, dtype: str | None, file_name: str 
     if file_name is not None:
         # The star also takes model.onnx_data and model.onnx.data.
         return [f"{prefix}{file_name}*" for prefix in ("", f"{ONNX_FOLDER}/")]
+    return [pattern for part in split_dtype(dtype) for pattern in _variant_patterns(manifest, part)]
+
+
+def _variant_patterns(manifest: Manifest | None, dtype: str | None) -> list[str]:
     if manifest is not None:
-        chosen = manifest.variants.get(canonical_dtype(dtype) or _default_dtype(manifest.variants))
+        chosen = manifest.variants.get(dtype or _default_dtype(manifest.variants))
         return [entry.path for entry in chosen.files] if chosen else []
-    suffix = DTYPE_SUFFIXES.get(canonical_dtype(dtype) or "fp32", "")
+    suffix = DTYPE_SUFFIXES.get(dtype or "fp32", "")
     return [f"{prefix}{graph}{suffix}.onnx*" for graph in _CONVENTIONAL_GRAPHS for prefix in ("", f"{ONNX_FOLDER}/")]
 
 
@@ -139,6 +144,15 @@ def canonical_dtype(dtype: object) -> str | None:
     """
     name = None if dtype is None else str(dtype).removeprefix("torch.")
     return DTYPE_ALIASES.get(name, name) if name is not None else None
+
+
+def split_dtype(dtype: object) -> tuple[str | None, ...]:
+    """The precisions that a name joins, in order: of a language model the prompt's, then the steps'.
+
+    >>> split_dtype("int8+q4"), split_dtype("float16"), split_dtype(None)
+    (('int8', 'q4'), ('fp16',), (None,))
+    """
+    return (None,) if dtype is None else tuple(canonical_dtype(part) for part in str(dtype).split("+"))
 
 
 def _default_dtype(variants: Mapping[str, Any] | tuple[str, ...]) -> str:

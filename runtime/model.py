@@ -75,7 +75,8 @@ class Model:
         Args:
             name_or_path: a folder or a hub id; of a hub repository only what the precision needs is downloaded.
             dtype: precision of the variant (``"fp32"``, ``"fp16"``, ``"int8"``, ``"q8"``, ``"q4"``; ``"float16"`` and
-                the like are understood); None and ``"auto"`` take fp32, or the first there is.
+                the like are understood); None and ``"auto"`` take fp32, or the first there is. A language model takes
+                two, as ``"int8+q4"``: prompts run in the first and steps in the second.
             device: ``"auto"``, ``"cpu"``, ``"cuda"``, ``"cuda:1"`` or ``"openvino"``; a number is a GPU's.
             providers: an explicit ONNX Runtime provider list; it wins over ``device``.
             num_threads: threads within an operator; None takes the CPUs this process may use.

@@ -43,7 +43,10 @@ def add_generation_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--sample", action="store_true", help="sample with the model's own temperature and limits")
     group.add_argument("--stop", action="append", metavar="TEXT", help="end at this text; may be given several times")
     running = parser.add_argument_group("running")
-    running.add_argument("--dtype", help="precision to load (default: fp32, or the first there is)")
+    running.add_argument(
+        "--dtype",
+        help="precision to load, or two such as int8+q4 for prompt and steps (default: fp32, or the first there is)",
+    )
     running.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N or openvino (default: auto)")
     running.add_argument("--threads", type=int, metavar="N", help="threads within an operator (default: usable CPUs)")
     running.add_argument("--revision", help="branch, tag or commit on the hub")

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..artifact import Artifact
-from ..errors import InputError, InputTypeError
+from ..artifact import Artifact, split_dtype
+from ..errors import InputError, InputTypeError, OptionError
 from ..model import Model
 from ..outputs import ModelOutput
-from ..session import Session
+from ..session import Session, SessionOptions
 from .cache import SharedBufferCache
 from .call_checks import one_input, require_callbacks, require_known_options, token_block, token_mask
 from .config import GENERATION_CONFIG_FILE, GenerationConfig
@@ -41,11 +41,43 @@ class AutoModelForCausalLM(Model):
     task = "text-generation"
     output_ranks: ClassVar = {"logits": 3}
 
-    def __init__(self, artifact: Artifact, session: Session, name_or_path: str = "", dtype: str = "fp32") -> None:
+    def __init__(
+        self,
+        artifact: Artifact,
+        session: Session,
+        name_or_path: str = "",
+        dtype: str = "fp32",
+        prefill: Session | None = None,
+    ) -> None:
         super().__init__(artifact, session, name_or_path, dtype)
-        self.decoder = open_decoder(session, self.max_length)
+        self.decoder = open_decoder(session, self.max_length, prefill)
         self.generation_config = _generation_config(artifact)
         self.prefix_cache: PrefixCache | None = None
+
+    @classmethod
+    def from_artifact(
+        cls,
+        artifact: Artifact,
+        dtype: str | None = None,
+        file_name: str | None = None,
+        options: SessionOptions | None = None,
+        name_or_path: str = "",
+    ) -> Self:
+        """Load a model from an artifact that is open; see :meth:`from_pretrained`.
+
+        ``dtype="int8+q4"`` runs prompts in the first precision and single steps in the second, on one cache.
+
+        Raises:
+            OptionError: more than two precisions are joined.
+        """
+        *prompt, step = split_dtype(dtype)
+        model = super().from_artifact(artifact, step, file_name, options, name_or_path)
+        if not prompt:
+            return model
+        if len(prompt) > 1:
+            raise OptionError(f"dtype is {dtype!r}; at most two precisions can be joined, such as 'int8+q4'.")
+        prefill = Session(artifact.model_file("model", prompt[0]), artifact.folder, options)
+        return cls(artifact, model.session, name_or_path, model.dtype, prefill)
 
     def use_prefix_cache(self, max_bytes: int) -> PrefixCache:
         """Keep keys and values of generated texts, so that later prompts that begin alike start from there.

@@ -26,6 +26,9 @@ PREFILL_CHUNK_TOKENS = 512
 ROTARY_SWITCH_KEY = "headway.rotary_switch_position"
 """Metadata of a graph with two sets of rotary angles (longrope): the longest row that uses the first."""
 
+# Shorter runs are steps: a token of each row, or a few that were guessed.
+_LEAST_PREFILL_TOKENS = 16
+
 _PAST_PREFIX, _PRESENT_PREFIX = "past_key_values.", "present."
 
 
@@ -68,6 +71,7 @@ class _Feeds:
     logits: NDArray[Any]  # (rows, logits, vocab)
     rows: NDArray[np.intp]  # (rows,) 0, 1, 2 …
     binding: Any = None
+    run: Any = None
 
 
 class Decoder:
@@ -76,18 +80,32 @@ class Decoder:
     Args:
         session: the graph.
         max_positions: how many positions the model has; None for no limit.
+        prefill: the same graph in another precision, which runs blocks of several tokens: what is fastest for many
+            rarely is for one. Both write the same cache.
+
+    Raises:
+        UnsupportedFormatError: the two graphs differ in their inputs or in their cache.
     """
 
-    def __init__(self, session: Session, max_positions: int | None = None) -> None:
+    def __init__(self, session: Session, max_positions: int | None = None, prefill: Session | None = None) -> None:
         self.session = session
+        self.prefill_session = prefill or session
         self.specs = buffer_specs(session)
+        self._require_one_cache()
         self.max_positions = max_positions
         logits = next(spec for spec in session.outputs if spec.name == "logits")
         self.vocab_size = int(logits.shape[2])
         self._logits_dtype = logits.dtype
-        self._run = session.ort_session.run_with_iobinding
         metadata = session.ort_session.get_modelmeta().custom_metadata_map
         self._switch_position = int(metadata.get(ROTARY_SWITCH_KEY, 0))
+
+    def _require_one_cache(self) -> None:
+        other = self.prefill_session
+        if buffer_specs(other) != self.specs or set(other.input_names) != set(self.session.input_names):
+            raise UnsupportedFormatError(
+                f"{other.path} and {self.session.path} do not take the same cache, so they cannot share one. Load one "
+                "of them, or two precisions of the same export."
+            )
 
     def new_cache(self, num_rows: int, capacity: int) -> SharedBufferCache:
         """An empty cache.
@@ -249,19 +267,20 @@ class Decoder:
 
     def _bind(self, feeds: _Feeds, cache: SharedBufferCache) -> None:
         ort_value = import_onnxruntime().OrtValue.ortvalue_from_numpy
-        binding = self.session.ort_session.io_binding()
-        for name in self.session.input_names:
+        session = self.session if feeds.input_ids.shape[1] < _LEAST_PREFILL_TOKENS else self.prefill_session
+        binding = session.ort_session.io_binding()
+        for name in session.input_names:
             if not name.startswith(_PAST_PREFIX):
                 binding.bind_ortvalue_input(name, ort_value(getattr(feeds, name)))
         for spec, buffer in zip(self.specs, cache.ort_values, strict=True):
             binding.bind_ortvalue_input(spec.past_name, buffer)
             binding.bind_ortvalue_output(spec.present_name, buffer)
         binding.bind_ortvalue_output("logits", ort_value(feeds.logits))
-        feeds.binding = binding
+        feeds.binding, feeds.run = binding, session.ort_session.run_with_iobinding
 
     def _call(self, feeds: _Feeds) -> None:
         try:
-            self._run(feeds.binding)
+            feeds.run(feeds.binding)
         except Exception as error:
             first = (str(error).strip().splitlines() or [type(error).__name__])[0]
             raise InputError(f"ONNX Runtime could not run the graph on ids {feeds.input_ids.shape}: {first}") from error

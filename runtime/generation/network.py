@@ -8,6 +8,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from ..errors import UnsupportedFormatError
 from ..session import Session
 from .history import Scores, TokenIds
 
@@ -52,16 +53,24 @@ class TokenDecoder(Protocol):
         """Append tokens to every row; the logits after each of them, (tokens, vocab) float32 per row."""
 
 
-def open_decoder(session: Session, max_positions: int | None) -> TokenDecoder:
+def open_decoder(session: Session, max_positions: int | None, prefill: Session | None = None) -> TokenDecoder:
     """The decoder that fits a graph's inputs.
 
     Args:
         max_positions: how many positions the model has; None for no limit.
+        prefill: the same graph in another precision, for runs of several tokens; it shares the cache.
 
     Raises:
-        UnsupportedFormatError: the graph's cache cannot be used.
+        UnsupportedFormatError: the graph's cache cannot be used, or not by both graphs.
     """
     from .decoder import Decoder, is_shared_buffer_graph
     from .growing import GrowingDecoder
 
-    return (Decoder if is_shared_buffer_graph(session) else GrowingDecoder)(session, max_positions)
+    if is_shared_buffer_graph(session):
+        return Decoder(session, max_positions, prefill)
+    if prefill is not None:
+        raise UnsupportedFormatError(
+            f"{session.path} returns its cache anew at each step; two precisions share only a cache that is written in "
+            "place. Load one of them."
+        )
+    return GrowingDecoder(session, max_positions)

@@ -21,7 +21,7 @@ from headway.export import export
 from headway.export.precision import REDUCED
 from headway.export.precisions.dynamic_int8 import quantize_dynamically
 from headway.runtime import AutoModelForCausalLM, AutoModelForMaskedLM, AutoModelForSeq2SeqLM
-from headway.runtime.errors import OptionError, VerificationError
+from headway.runtime.errors import ArtifactNotFoundError, OptionError, UnsupportedFormatError, VerificationError
 from headway.runtime.manifest import MANIFEST_FILE
 
 # Random weights of a tiny model are harder to round than trained ones.
@@ -167,6 +167,35 @@ def test_steps_agree_with_prefill(decoder, dtype):
     scale = np.abs(expected).max()
     tolerance = {"fp16": 1e-2, "int8": 0.2, "q8": 1e-4, "q4": 1e-4}[dtype]
     np.testing.assert_allclose(np.concatenate(steps, axis=1), expected, atol=tolerance * scale)
+
+
+def test_prompt_and_steps_may_differ_in_precision(decoder):
+    """The first logits are those of one precision, the next those of the other on the cache that it left."""
+    models = {
+        name: AutoModelForCausalLM.from_pretrained(decoder, dtype=name, device="cpu", num_threads=1)
+        for name in ("int8+q4", "int8", "q4")
+    }
+    prompt, token = np.random.default_rng(2).integers(10, 60, (1, 20)), np.array([[11]])
+    outputs = {name: models[name](prompt) for name in ("int8+q4", "int8")}
+    np.testing.assert_array_equal(outputs["int8+q4"].logits, outputs["int8"].logits)
+    step = models["int8+q4"](token, past_key_values=outputs["int8+q4"].past_key_values)
+    expected = models["q4"](token, past_key_values=outputs["int8"].past_key_values)
+    np.testing.assert_array_equal(step.logits, expected.logits)
+    assert models["int8+q4"].dtype == "q4"
+    assert models["int8+q4"].generate(prompt, max_new_tokens=4, pad_token_id=0).shape == (1, 24)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "error", "message"),
+    [
+        ("int8+q8+q4", OptionError, "at most two precisions"),
+        ("fp16+q4", UnsupportedFormatError, "do not take the same cache"),
+        ("int3+q4", ArtifactNotFoundError, "no variant 'int3'"),
+    ],
+)
+def test_precisions_that_cannot_be_joined_are_refused(decoder, dtype, error, message):
+    with pytest.raises(error, match=message):
+        AutoModelForCausalLM.from_pretrained(decoder, dtype=dtype, device="cpu", num_threads=1)
 
 
 def test_cache_of_half_precision_is_half_as_large(decoder):
