@@ -42,6 +42,8 @@ CALLS: dict[str, tuple[str, dict[str, Any], list[Any], dict[str, Any]]] = {
     "summarization": ("BartForConditionalGeneration", {}, [TEXTS[0]], GREEDY),
     "translation": ("BartForConditionalGeneration", {}, [TEXTS[0]], GREEDY),
 }
+# These need an extra, which the clean environment has not; test_media_calls.py calls them.
+WITH_EXTRAS = {task for task in PIPELINES if "image" in task or "audio" in task or "speech" in task}
 PROGRAM = """
 import json, sys
 import numpy as np
@@ -90,7 +92,7 @@ def results(python: str | Path, calls: str, folder: Path) -> Any:
 
 
 def test_every_pipeline_is_called() -> None:
-    assert set(CALLS) == set(PIPELINES)
+    assert set(CALLS) | WITH_EXTRAS == set(PIPELINES)
 
 
 def test_every_pipeline_works_without_pytorch(calls: str, clean_python: Path, tmp_path: Path) -> None:
