@@ -1,4 +1,7 @@
-"""BiT: weights standardised by a batch normalization in training mode, whose translation takes another variance."""
+"""BiT: a border of zeros before the largest of each window is taken.
+
+ONNX Runtime (1.31) makes a border part of the pooling that follows, which then ignores it: right for -∞, wrong for 0.
+"""
 
 from __future__ import annotations
 
@@ -9,20 +12,22 @@ import torch
 from .base import Method, Patch
 
 
-def _standardized_convolution(original: Method) -> Method:
-    def forward(self: Any, hidden_state: torch.Tensor) -> torch.Tensor:
-        """The convolution with weights of mean 0 and variance 1 for each output channel."""
-        if self.pad is not None:
-            hidden_state = self.pad(hidden_state)
-        centered = self.weight - self.weight.mean(dim=(1, 2, 3), keepdim=True)
-        variance = (centered * centered).mean(dim=(1, 2, 3), keepdim=True)
-        weight = centered * torch.rsqrt(variance + self.eps)
-        convolved: torch.Tensor = torch.nn.functional.conv2d(
-            hidden_state, weight, self.bias, self.stride, self.padding, self.dilation, self.groups
-        )
-        return convolved
+def _with_joined_border(original: Method) -> Method:
+    def forward(self: Any, pixel_values: torch.Tensor) -> torch.Tensor:
+        """The stem; its border is joined to the image instead of padded."""
+        embedding: torch.Tensor = self.convolution(pixel_values)
+        if isinstance(self.pad, torch.nn.ConstantPad2d):
+            embedding = _bordered(_bordered(embedding, 2), 3)
+        pooled: torch.Tensor = self.pooler(self.norm(embedding))
+        return pooled
 
     return forward
 
 
-PATCHES = (Patch("bit.modeling_bit", "WeightStandardizedConv2d", "forward", _standardized_convolution),)
+def _bordered(values: torch.Tensor, axis: int) -> torch.Tensor:
+    """The values with a zero before and after them on an axis."""
+    zeros = torch.zeros_like(values.narrow(axis, 0, 1))
+    return torch.cat([zeros, values, zeros], dim=axis)
+
+
+PATCHES = (Patch("bit.modeling_bit", "BitEmbeddings", "forward", _with_joined_border),)
