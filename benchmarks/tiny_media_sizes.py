@@ -45,6 +45,7 @@ MEDIA_EXCEPTIONS: Mapping[str, Mapping[str, Any]] = {
     "donut-swin": _WINDOWS,
     "efficientnet": {"width_coefficient": 0.25, "depth_coefficient": 0.3, "hidden_dim": 320, **_IMAGE},
     "focalnet": {"embed_dim": 16, "hidden_sizes": [16, 32, 32, 64], "depths": [1, 1, 2, 1], **_IMAGE},
+    "granite_speech5_ctc": {"encoder_config": {"num_key_value_heads": 4, "context_size": 16}},
     "hgnet_v2": {
         "embedding_size": 16,
         "depths": [1, 1, 1, 1],
