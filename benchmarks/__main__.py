@@ -12,6 +12,7 @@ from .report import RESULTS, table
 # Name → the module whose run() measures and returns a record (its form is described in report.py).
 BENCHMARKS: Mapping[str, str] = {
     "decoding": "headway.benchmarks.decoding",
+    "decoding_reduced": "headway.benchmarks.decoding_reduced",
     "embeddings": "headway.benchmarks.embeddings",
     "prompt_lookup": "headway.benchmarks.prompt_lookup",
     "step_overhead": "headway.benchmarks.step_overhead",

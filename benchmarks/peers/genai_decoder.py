@@ -10,12 +10,12 @@ from typing import Any
 from .worker import serve
 
 
-def main(checkpoint: str, work: str, threads: str) -> None:
-    """Build the fp32 model once, then answer ``{"ids": [[…]], "num_tokens": n}`` with greedy tokens."""
-    folder = Path(work) / "genai-fp32"
+def main(checkpoint: str, work: str, threads: str, precision: str = "fp32") -> None:
+    """Build the model once, then answer ``{"ids": [[…]], "num_tokens": n}`` with greedy tokens."""
+    folder = Path(work) / f"genai-{precision}"
     with contextlib.redirect_stdout(sys.stderr):
         if not (folder / "genai_config.json").exists():
-            _build(checkpoint, folder)
+            _build(checkpoint, folder, precision)
         _set_threads(folder, int(threads))
         import onnxruntime_genai
 
@@ -37,9 +37,9 @@ def main(checkpoint: str, work: str, threads: str) -> None:
     serve(generate)
 
 
-def _build(checkpoint: str, folder: Path) -> None:
+def _build(checkpoint: str, folder: Path, precision: str) -> None:
     builder = [sys.executable, "-m", "onnxruntime_genai.models.builder"]
-    options = ["-i", checkpoint, "-o", str(folder), "-p", "fp32", "-e", "cpu"]
+    options = ["-i", checkpoint, "-o", str(folder), "-p", precision, "-e", "cpu"]
     subprocess.run([*builder, *options], check=True, stdout=sys.stderr)
 
 

@@ -6,14 +6,14 @@ from pathlib import Path
 from .worker import serve
 
 
-def main(checkpoint: str, work: str, threads: str) -> None:
+def main(checkpoint: str, work: str, threads: str, precision: str = "fp32") -> None:
     """Load the exported artifact, then answer ``{"ids": [[…]], "num_tokens": n}`` with greedy tokens."""
     import numpy as np
 
     from headway.runtime import AutoModelForCausalLM
 
     model = AutoModelForCausalLM.from_pretrained(
-        Path(work) / "headway", device="cpu", num_threads=int(threads), session_cache=True
+        Path(work) / "headway", dtype=precision, device="cpu", num_threads=int(threads), session_cache=True
     )
 
     def generate(ids: list[list[int]], num_tokens: int) -> list[list[int]]:
