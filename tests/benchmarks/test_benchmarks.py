@@ -33,7 +33,7 @@ def test_a_benchmark_is_recorded_and_printed(
 def test_unknown_benchmarks_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit, match="2"):
         runner.main(["speed"])
-    assert "choose from decoding, embeddings" in capsys.readouterr().err
+    assert "choose from decoding, decoding_reduced, embeddings" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("name", sorted(runner.BENCHMARKS))
