@@ -11,7 +11,7 @@ CPU := .venv-cpu
 SOURCES := $(shell find export runtime benchmarks -name '*.py' -o -name py.typed) README.md
 
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint types bench clean
+.PHONY: help demo test lint types bench coverage clean
 
 help:  ## Print these targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -36,6 +36,9 @@ types: $(DEV)/.installed  ## Check types with mypy, strictly for the runtime
 bench: $(DEV)/.installed  ## Measure against PyTorch and other runtimes, side by side; put the tables into the README
 	$(DEV_PYTHON) -m headway.benchmarks
 	$(DEV_PYTHON) -m headway.benchmarks.report
+
+coverage: $(DEV)/.installed  ## Export every model type and head that transformers knows; write docs/coverage.md (hours)
+	$(DEV_PYTHON) -m headway.benchmarks.coverage --resume
 
 clean:  ## Remove environments, caches and everything built; downloaded models stay
 	rm -rf $(DEV) $(CPU) .typing build dist demo headway.egg-info

@@ -52,12 +52,14 @@ class CoverageRun:
         self.timeout_s = timeout_s
         self.memory_bytes = memory_bytes
         self.outcomes: dict[str, dict[str, Any]] = {}
+        self.registered: dict[str, int] = {}
         self._context = multiprocessing.get_context("fork")
 
     def resume(self) -> None:
         """Take over the outcomes of an earlier run."""
         if self.path.is_file():
-            self.outcomes = json.loads(self.path.read_text(encoding="utf-8"))["pairs"]
+            data = json.loads(self.path.read_text(encoding="utf-8"))
+            self.outcomes, self.registered = data["pairs"], data.get("registered", {})
 
     def is_due(self, pair: Any, again: Sequence[str] = ()) -> bool:
         """Whether a pair has no outcome yet, or one of those that are tried again."""
@@ -76,7 +78,8 @@ class CoverageRun:
             for entry in [entry for entry in running if self._is_over(entry)]:
                 running.remove(entry)
                 outcome = self._finish(entry)
-                self._keep(entry.pair, outcome)
+                self.outcomes[entry.pair.key] = outcome
+                self.keep()
                 done = total - len(waiting) - len(running)
                 _show(f"[{done}/{total}] {entry.pair}: {_described(outcome)}")
 
@@ -104,11 +107,18 @@ class CoverageRun:
         entry.receiver.close()
         return outcome or {"status": FAILED, "reason": f"the process ended with {entry.process.exitcode}"}
 
-    def _keep(self, pair: Any, outcome: Mapping[str, Any]) -> None:
-        self.outcomes[pair.key] = dict(outcome)
-        data = {"packages": package_versions(), "pairs": dict(sorted(self.outcomes.items()))}
+    def to_dict(self) -> dict[str, Any]:
+        """JSON form: versions that decide the outcomes, how many pairs each head has, and every outcome."""
+        return {
+            "packages": package_versions(),
+            "registered": dict(sorted(self.registered.items())),
+            "pairs": dict(sorted(self.outcomes.items())),
+        }
+
+    def keep(self) -> None:
+        """Write everything known so far."""
         partial = self.path.with_suffix(".partial")
-        partial.write_text(json.dumps(data, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        partial.write_text(json.dumps(self.to_dict(), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
         partial.replace(self.path)
 
 
@@ -123,10 +133,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     # Read when the libraries are imported; each process has one thread, so that forking is safe.
     os.environ.update(HF_HUB_OFFLINE="1", OMP_NUM_THREADS="1", TOKENIZERS_PARALLELISM="false")
     from . import coverage_warmup
-    from .coverage_pairs import HEADS, registered_pairs
+    from .coverage_pairs import HEADS, named_pairs, registered_pairs
 
     coverage_warmup.import_everything()
-    pairs = list(registered_pairs(arguments.heads or HEADS, arguments.models or ()))
+    heads = () if arguments.pairs else arguments.heads or HEADS
+    registered = {head: list(registered_pairs([head])) for head in heads}
+    pairs = named_pairs(arguments.pairs or ())
+    for found in registered.values():
+        pairs += [pair for pair in found if not arguments.models or pair.model_type in arguments.models]
     arguments.output.mkdir(parents=True, exist_ok=True)
     run = CoverageRun(
         arguments.output / "coverage.json",
@@ -137,9 +151,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     if arguments.resume or arguments.again:
         run.resume()
         pairs = [pair for pair in pairs if run.is_due(pair, arguments.again)]
+    run.registered |= {head: len(found) for head, found in registered.items()}
     run.run(pairs)
-    groups = {name: head.group for name, head in HEADS.items()}
-    write_report(arguments.output / "coverage.md", run.outcomes, package_versions(), groups)
+    run.keep()
+    write_report(arguments.output / "coverage.md", run.to_dict(), HEADS)
     return 0
 
 
@@ -168,6 +183,7 @@ def _show(line: str) -> None:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m headway.benchmarks.coverage", description=__doc__)
     parser.add_argument("--heads", nargs="+", help="heads, by their task (default: all)")
+    parser.add_argument("--pairs", nargs="+", help="pairs alone, such as text-classification/bert")
     parser.add_argument("--models", nargs="+", help="model types (default: all)")
     parser.add_argument("--jobs", type=int, default=len(os.sched_getaffinity(0)), help="processes at a time")
     parser.add_argument("--timeout", type=int, default=120, help="seconds of CPU time a pair may take (default: 120)")

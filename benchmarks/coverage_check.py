@@ -15,7 +15,6 @@ from typing import Any
 import transformers
 
 from headway.export import export
-from headway.export.tasks import TASKS
 from headway.export.verify import FP32_TOLERANCE
 from headway.runtime import models
 
@@ -72,18 +71,18 @@ def check_pair(pair: Pair) -> Outcome:
 
 def _check_in(folder: Path, pair: Pair) -> Outcome:
     try:
-        checkpoint = tiny_checkpoint(folder / "checkpoint", pair.model_type, pair.head.auto_class)
-        model = getattr(transformers, pair.head.auto_class).from_pretrained(checkpoint).eval()
-        comparison = COMPARISONS[TASKS[pair.head.task].family](model, TASKS[pair.head.task])
+        checkpoint = tiny_checkpoint(folder / "checkpoint", pair.model_type, pair.task.auto_class)
+        model = getattr(transformers, pair.task.auto_class).from_pretrained(checkpoint).eval()
+        comparison = COMPARISONS[pair.task.family](model, pair.task)
     except Exception as error:
         return Outcome(EXCLUDED, f"PyTorch: {_one_line(error)}")
     try:
-        report = export(checkpoint, folder / "artifact", task=pair.head.task, progress=False)
+        report = export(checkpoint, folder / "artifact", task=pair.head, progress=False)
     except Exception as error:
         return Outcome(FAILED, _one_line(error))
     path, refused = report.manifest.trace["path"], report.manifest.trace["refused"]
     try:
-        loaded = getattr(models, pair.head.auto_class).from_pretrained(folder / "artifact", device="cpu", num_threads=1)
+        loaded = getattr(models, pair.task.auto_class).from_pretrained(folder / "artifact", device="cpu", num_threads=1)
         error_found = comparison.largest_error(loaded)
     except Exception as error:
         return Outcome(FAILED, f"runtime: {_one_line(error)}", path)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from transformers import PreTrainedModel
 
 from headway.export.input_probe import encoder_input_builder, probe_inputs
-from headway.export.inputs import InputBuilder
+from headway.export.seq2seq_speech import SPEECH_KEY, speech_inputs
 from headway.export.tasks import Task
 from headway.export.verify import relative_error
 
@@ -35,7 +35,7 @@ class HeadComparison:
 
     def __init__(self, model: PreTrainedModel, task: Task) -> None:
         self.model = model
-        self.builder: InputBuilder = probe_inputs(model, task, None).builder
+        self.builder = probe_inputs(model, task, None).builder
 
     def largest_error(self, loaded: Any) -> float:
         """Largest relative error over all shapes and outputs."""
@@ -131,7 +131,8 @@ class Seq2SeqComparison:
         self.model = model
         if model.generation_config.decoder_start_token_id is None:
             model.generation_config.decoder_start_token_id = _START_TOKEN
-        self.builder = encoder_input_builder(model, task, None)
+        is_speech = task.key == SPEECH_KEY
+        self.builder = speech_inputs(model) if is_speech else encoder_input_builder(model, task, None)
         self._generated(self.builder.build([3]))
 
     def largest_error(self, loaded: Any) -> float:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -27,36 +27,47 @@ _WRAPPING = re.compile(
 )
 
 
-def write_report(path: Path, outcomes: Outcomes, packages: Mapping[str, str], groups: Mapping[str, str]) -> None:
+def write_report(path: Path, run: Mapping[str, Any], groups: Mapping[str, str]) -> None:
     """Write the page.
 
     Args:
-        outcomes: head/model type → outcome.
-        packages: package → version.
+        run: the JSON form of a coverage run.
         groups: head → what it is counted under, in the order of the page.
     """
+    packages, outcomes = run["packages"], run["pairs"]
     versions = ", ".join(f"{name} {version}" for name, version in packages.items())
     heads = [head for head in groups if _of_head(head, outcomes)]
+    counts = {head: _count(head, outcomes, run["registered"]) for head in heads}
     parts = [_INTRODUCTION.format(transformers=packages["transformers"], packages=versions)]
-    parts += [_counts(heads, outcomes, groups), *(_head_section(head, outcomes) for head in heads)]
+    parts += [_summary(counts, groups), *(_head_section(head, outcomes) for head in heads)]
     path.write_text("\n".join(parts), encoding="utf-8")
 
 
-def _counts(heads: Iterable[str], outcomes: Outcomes, groups: Mapping[str, str]) -> str:
-    lines = ["| head | ok | PyTorch runs it here | registered | share |", "|---|--:|--:|--:|--:|"]
-    totals: dict[str, Counter[str]] = {}
-    for head in heads:
-        counts = Counter(str(outcome["status"]) for _, outcome in _of_head(head, outcomes))
-        totals.setdefault(groups[head], Counter()).update(counts)
-        lines.append(_count_row(head, counts))
-    lines += [_count_row(f"**{group}**", counts) for group, counts in totals.items()]
-    return "\n".join([*lines, _count_row("**all**", sum(totals.values(), Counter())), ""])
+_REGISTERED, _WAITING = "registered", "not run yet"
+
+
+def _count(head: str, outcomes: Outcomes, registered: Mapping[str, int]) -> Counter[str]:
+    counts = Counter(str(outcome["status"]) for _, outcome in _of_head(head, outcomes))
+    total = max(registered.get(head, 0), counts.total())
+    return counts + Counter({_REGISTERED: total, _WAITING: total - counts.total()})
+
+
+def _summary(counts: Mapping[str, Counter[str]], groups: Mapping[str, str]) -> str:
+    lines = [
+        "| head | ok | PyTorch runs it here | registered | not run yet | share |",
+        "|---|--:|--:|--:|--:|--:|",
+        *(_count_row(head, counted) for head, counted in counts.items()),
+    ]
+    for group in dict.fromkeys(groups[head] for head in counts):
+        of_group = (counted for head, counted in counts.items() if groups[head] == group)
+        lines.append(_count_row(f"**{group}**", sum(of_group, Counter())))
+    return "\n".join([*lines, _count_row("**all**", sum(counts.values(), Counter())), ""])
 
 
 def _count_row(name: str, counts: Counter[str]) -> str:
     counted = counts[OK] + counts[FAILED]
     share = f"{counts[OK] / counted:.1%}" if counted else "—"
-    return f"| {name} | {counts[OK]} | {counted} | {counts.total()} | {share} |"
+    return f"| {name} | {counts[OK]} | {counted} | {counts[_REGISTERED]} | {counts[_WAITING] or ''} | {share} |"
 
 
 def _head_section(head: str, outcomes: Outcomes) -> str:

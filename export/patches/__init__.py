@@ -5,7 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from . import bit, canine, complex_rotary, doge, funnel, moonshine, relative_positions, shift_tokens, siglip2
+from . import (
+    bit,
+    canine,
+    complex_rotary,
+    doge,
+    funnel,
+    longformer,
+    moonshine,
+    relative_positions,
+    shift_tokens,
+    siglip2,
+)
 from .base import Patch, patches_in_place
 
 __all__ = ["PATCHES", "Patch", "model_patches"]
@@ -17,6 +28,7 @@ PATCHES: tuple[Patch, ...] = (
     *complex_rotary.PATCHES,
     *doge.PATCHES,
     *funnel.PATCHES,
+    *longformer.PATCHES,
     *moonshine.PATCHES,
     *relative_positions.PATCHES,
     *shift_tokens.PATCHES,

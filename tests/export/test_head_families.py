@@ -54,6 +54,7 @@ HEADS = {
     "llama": (SEQUENCE, ANSWER),
     "bart": (SEQUENCE,),
     "t5": (TOKEN,),
+    "funnel": (TOKEN,),
 }
 PAIRS = [(model_type, head) for model_type, heads in HEADS.items() for head in heads]
 
