@@ -36,6 +36,8 @@ _LEAST_EXTERNAL_BYTES = 1024
 _ALIGNMENT_BYTES = 1 << 16
 _LEAST_ALIGNED_BYTES = 1 << 20
 _SMALL_ALIGNMENT_BYTES = 64
+# Products, a mask, softmax.
+_MOST_STEPS_TO_SOFTMAX = 3
 
 
 def _simplify(graph: onnx_ir.Model) -> None:
@@ -92,7 +94,40 @@ def finish_decoder(graph: onnx_ir.Model, spec: Seq2SeqSpec) -> onnx_ir.Model:
     for value in graph.graph.outputs[1:]:
         batch, heads, _, head_dim = value.shape  # type: ignore[misc]
         value.shape = onnx_ir.Shape([batch, heads, PRESENT_LENGTH, head_dim])
+    if spec.gives_cross_attentions:
+        _give_cross_attentions(graph, spec, encoder_batch)
     return graph
+
+
+def _give_cross_attentions(graph: onnx_ir.Model, spec: Seq2SeqSpec, batch: str) -> None:
+    """Make outputs of the weights that cross-attention computes anyway, for telling when a token was said.
+
+    They are (encoder batch, heads, decoder rows per input * decoder sequence, encoder sequence); a graph in which they
+    are not found stays without.
+    """
+    keys = {str(value.name): value for value in graph.graph.inputs}
+    found = [_weights_of(keys[f"past_key_values.{layer}.encoder.key"]) for layer in spec.encoder_states]
+    for layer, weights in zip(spec.encoder_states, found, strict=True):
+        if weights is None or None in found:
+            return
+        weights.name = f"cross_attentions.{layer}"
+        weights.type = onnx_ir.TensorType(onnx_ir.DataType.FLOAT)
+        heads = keys[f"past_key_values.{layer}.encoder.key"].shape[1]  # type: ignore[index]
+        weights.shape = onnx_ir.Shape([batch, heads, f"{DECODER_LENGTH}_of_rows", ENCODER_LENGTH])
+        graph.graph.outputs.append(weights)
+
+
+def _weights_of(key: onnx_ir.Value) -> onnx_ir.Value | None:
+    """The softmax of the scores that a key is multiplied for."""
+    value = key
+    for _ in range(_MOST_STEPS_TO_SOFTMAX):
+        nodes = [node for node, _ in value.uses() if node.op_type in ("FusedMatMul", "Add", "Softmax")]
+        if len(nodes) != 1:
+            return None
+        value = nodes[0].outputs[0]
+        if nodes[0].op_type == "Softmax":
+            return value
+    return None
 
 
 def write_graphs(graphs: Mapping[str, onnx_ir.Model], folder: Path, dtype: str) -> list[Path]:

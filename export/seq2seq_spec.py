@@ -44,6 +44,7 @@ class Seq2SeqSpec:
         decoder_states: self-attention layer (its index in transformers' cache) → its shape.
         encoder_states: cross-attention layer → its shape.
         mask: where the decoder's mask comes from.
+        gives_cross_attentions: whether the decoder graph also gives its cross-attention's weights.
     """
 
     encoder_axes: Mapping[str, tuple[str, ...]]
@@ -51,6 +52,7 @@ class Seq2SeqSpec:
     decoder_states: Mapping[int, StateShape]
     encoder_states: Mapping[int, StateShape]
     mask: MaskSource = MaskSource.INPUT
+    gives_cross_attentions: bool = False
 
     @property
     def encoder_inputs(self) -> list[str]:
@@ -113,6 +115,8 @@ def describe(
         _shapes(cache.decoder_present),
         _shapes(cache.encoder_present),
         _mask_source(masks) if is_speech else MaskSource.INPUT,
+        # Whisper tells the time of a word by what its tokens attend to.
+        gives_cross_attentions=model.config.model_type == "whisper",
     )
 
 

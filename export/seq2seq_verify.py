@@ -180,7 +180,8 @@ class DecoderRun:
             return np.concatenate(steps, axis=1)
         logits, *present = self.session.run(self.feeds_of(input_ids))
         for name, value in zip(self.session.output_names[1:], present, strict=True):
-            self.feeds[name.replace("present", "past_key_values")] = value
+            if name.startswith("present."):
+                self.feeds[name.replace("present", "past_key_values")] = value
         return logits
 
     def feeds_of(self, input_ids: Array) -> dict[str, Array]:

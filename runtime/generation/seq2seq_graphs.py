@@ -18,6 +18,7 @@ Array = NDArray[Any]
 
 _PAST, _PRESENT = "past_key_values.", "present."
 _MASK = "encoder_attention_mask"
+_CROSS_ATTENTIONS = "cross_attentions."
 
 
 class Seq2SeqGraphs:
@@ -46,6 +47,7 @@ class Seq2SeqGraphs:
         self.can_share = shapes["input_ids"][0] != shapes[next(iter(self._encoder_names))][0]
         self.takes_one_token = shapes["input_ids"][1] == 1
         self.vocab_size = int(shapes["logits"][2])
+        self.cross_attention_names = [name for name in decoder.output_names if name.startswith(_CROSS_ATTENTIONS)]
         self._takes_mask = _MASK in decoder.input_names
 
     def _check(self) -> None:
@@ -99,6 +101,21 @@ class Seq2SeqGraphs:
         cache.length += input_ids.shape[1]
         array: Array = logits.numpy()
         return array.astype(np.float32, copy=False)
+
+    def cross_attentions(self, encoded: EncodedInputs, input_ids: TokenIds) -> dict[int, NDArray[np.float32]]:
+        """What every token attends to: layer → (rows, heads, tokens, encoder length) float32.
+
+        Args:
+            encoded: one input for each row.
+            input_ids: (rows, tokens) int64, the decoder's from its first on.
+
+        Raises:
+            InputTooLongError: the decoder has no such position.
+        """
+        self._require_position(input_ids.shape[1])
+        weights = _run(self.decoder, self.cross_attention_names, self._feeds(self.new_cache(encoded), input_ids))
+        layers = (int(name.removeprefix(_CROSS_ATTENTIONS)) for name in self.cross_attention_names)
+        return {layer: value.numpy() for layer, value in zip(layers, weights, strict=True)}
 
     def _feeds(self, cache: Seq2SeqCache, input_ids: TokenIds) -> dict[str, Any]:
         ort_value = import_onnxruntime().OrtValue.ortvalue_from_numpy

@@ -17,6 +17,7 @@ from ..errors import InputError, InputTypeError, OptionError
 from .config import GenerationConfig
 from .config_resolve import resolve_config
 from .history import TokenIds
+from .whisper_alignment import TokenAligner
 from .whisper_options import WhisperOptions
 from .whisper_prompt import initial_tokens, prompt_tokens
 from .whisper_quality import Thresholds
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
 Features = NDArray[np.float32]
 
+_MEDIAN_FILTER_WIDTH = 7
 # Arguments of generate() that are no options of a configuration.
 _CALLABLES = ("logits_processor", "stopping_criteria", "prefix_allowed_tokens_fn", "streamer", "tokenizer")
 
@@ -138,8 +140,17 @@ def _plan(
         prompt_ids=prompt_tokens(options.prompt_ids, graphs.vocab_size),
         repeats_prompt=options.prompt_condition_type == "all-segments",
         max_positions=int(model.config.get("max_target_positions", 448)),
-        with_token_timestamps=bool(options.return_token_timestamps),
+        aligner=_aligner(model, config, options),
     )
+
+
+def _aligner(
+    model: AutoModelForSpeechSeq2Seq, config: GenerationConfig, options: WhisperOptions
+) -> TokenAligner | None:
+    if not options.return_token_timestamps:
+        return None
+    width = int(model.config.get("median_filter_width", _MEDIAN_FILTER_WIDTH))
+    return TokenAligner.of(model.graphs, config, width, options.time_precision)
 
 
 def _has_timestamps(config: GenerationConfig, options: WhisperOptions, *, is_long: bool) -> bool:
@@ -229,15 +240,15 @@ def _answer(
     is_one_call = bool(options.force_unique_generate_call)
     if plan.config.return_dict_in_generate and (is_one_call or not plan.has_timestamps):
         return result.whole
-    if is_one_call and not plan.with_token_timestamps:
+    if is_one_call and plan.aligner is None:
         return result.sequences
     kept = [row[len(plan.first_segments) :] for row in segments]
     sequences = _joined([[segment.tokens for segment in row] for row in kept], plan.config.fill_token_id or 0)
     with_segments = options.return_segments or bool(plan.config.return_dict_in_generate)
-    if not with_segments and not plan.with_token_timestamps:
+    if not with_segments and plan.aligner is None:
         return sequences
     answer: dict[str, Any] = {"sequences": sequences}
-    if plan.with_token_timestamps:
+    if plan.aligner is not None:
         answer["token_timestamps"] = _joined_times(kept)
     if with_segments:
         answer["segments"] = [[segment.to_dict() for segment in row] for row in kept]

@@ -16,6 +16,7 @@ from ..errors import InputTooLongError
 from .config import GenerationConfig
 from .history import Scores, TokenIds
 from .outputs import GenerateOutput
+from .whisper_alignment import TokenAligner
 from .whisper_prompt import first_id, previous_tokens
 from .whisper_quality import Thresholds, mean_logprob, silence_probabilities
 from .whisper_timestamps import Segment, TimestampRules
@@ -47,7 +48,7 @@ class TranscriptPlan:
         prompt_ids: (tokens,) int64 of the caller, or None.
         repeats_prompt: whether they go before every window, in place of the mark of previous text.
         max_positions: of the decoder.
-        with_token_timestamps: whether each token's time is wanted.
+        aligner: gives each token's time; None where they are not wanted.
     """
 
     config: GenerationConfig
@@ -64,7 +65,7 @@ class TranscriptPlan:
     prompt_ids: TokenIds | None
     repeats_prompt: bool
     max_positions: int
-    with_token_timestamps: bool = False
+    aligner: TokenAligner | None = None
 
     @property
     def first_segments(self) -> list[Segment]:
@@ -185,6 +186,8 @@ class WindowWriter:
             output = self._generate(chosen, prompts[left], temperature, max_length)
             if attempt == 0:
                 result.sequences, result.whole = output.sequences, output
+            places = [members[index] for index in left]
+            times = self._token_times(chosen, output.sequences, prompts.shape[1], rows, seek, places)
             failed = []
             for index, row in enumerate(left):
                 tokens = self._stripped(output.sequences[index, prompts.shape[1] :])
@@ -194,7 +197,7 @@ class WindowWriter:
                 place = members[row]
                 ends = len(tokens) > 0 and tokens[-1] in plan.config.eos_token_ids
                 result.tokens[place] = tokens[:-1] if ends else tokens
-                result.outputs[place] = self._row_output(output, index)
+                result.outputs[place] = self._row_output(output, index, times)
                 result.is_silent[place] = is_silent
                 is_low = temperature is None or temperature < _HIGH_TEMPERATURE
                 self._follows[int(rows[place])] = plan.conditions_on_previous and is_low
@@ -272,6 +275,26 @@ class WindowWriter:
             return float(output.sequences_scores[index])
         return mean_logprob([step[index] for step in output.scores], tokens, temperature)
 
-    def _row_output(self, output: GenerateOutput, index: int) -> Any:
+    def _token_times(
+        self,
+        encoded: Any,
+        sequences: TokenIds,
+        prompt_length: int,
+        rows: NDArray[np.integer],
+        seek: NDArray[np.int64],
+        places: list[int],
+    ) -> NDArray[np.float32] | None:
+        """(rows, tokens) float32 seconds from the window's beginning, where they are wanted."""
+        if self.plan.aligner is None:
+            return None
+        num_frames = None
+        if self.mask is not None:
+            lengths = self.mask.sum(axis=1)
+            num_frames = [int(lengths[rows[place] // self.plan.num_copies] - seek[place]) for place in places]
+        return self.plan.aligner.times(encoded.encoded, sequences, prompt_length, num_frames)
+
+    def _row_output(self, output: GenerateOutput, index: int, times: NDArray[np.float32] | None) -> Any:
         """What a segment keeps of a row: its sequence, or a mapping where more was asked for."""
-        return output.sequences[index]
+        if times is None:
+            return output.sequences[index]
+        return {"sequences": output.sequences[index], "token_timestamps": times[index]}

@@ -130,7 +130,8 @@ class WhisperRecognizer(GeneratingRecognizer):
         outputs: list[WhisperOutput | None] = [None] * len(chunks)
         window = int(self.feature_extractor.n_samples)
         short = [index for index, chunk in enumerate(chunks) if len(chunk.waveform) <= window]
-        size = options.batch_size or _BATCH_SIZE
+        # Rows of a batch that end early would lend their filling to the alignment of words.
+        size = 1 if options.return_timestamps == "word" else options.batch_size or _BATCH_SIZE
         batches = [short[start : start + size] for start in range(0, len(short), size)]
         batches += [[index] for index, chunk in enumerate(chunks) if len(chunk.waveform) > window]
         for batch in batches:
