@@ -149,6 +149,7 @@ EXCEPTIONS: Mapping[str, Mapping[str, Any]] = {
     "lfm2_moe": {"layer_types": ["conv", "full_attention"], "num_dense_layers": 1},
     # The layout stream has 1/4 of the hidden size, and 6 coordinates share the hidden size.
     "lilt": {"hidden_size": 48},
+    "longcat_flash": {"expert_ffn_hidden_size": 2 * HIDDEN_SIZE, "zero_expert_num": 2},
     "mamba2": {"num_heads": 8, "head_dim": HEAD_DIM, "n_groups": 2, "state_size": HEAD_DIM},
     "ministral": {"head_dim": HEAD_DIM},
     "mistral4": {"head_dim": 2 * HEAD_DIM},
