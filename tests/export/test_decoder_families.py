@@ -107,6 +107,10 @@ VARIANTS = {
     "qwen3": ("qwen3", WIDE_HEADS),
     "untied mistral with a window": ("mistral", {**WIDE_HEADS, "sliding_window": 6}),
     "gemma2 with windows": ("gemma2", {**WIDE_HEADS, "sliding_window": 5, "query_pre_attn_scalar": 24}),
+    "gemma2 with tight caps": (
+        "gemma2",
+        {**WIDE_HEADS, "sliding_window": 5, "attn_logit_softcapping": 1.0, "final_logit_softcapping": 2.0},
+    ),
     "gemma3 with windows": ("gemma3_text", {**WIDE_HEADS, "sliding_window": 5, "sliding_window_pattern": 2}),
     "cohere, interleaved": ("cohere", WIDE_HEADS),
     "phi, partial": ("phi", {**WIDE_HEADS, "head_dim": None, "num_key_value_heads": 4, "partial_rotary_factor": 0.5}),
