@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from .configuration import AutoConfig, Config
     from .generation.async_streamer import AsyncTextIteratorStreamer
     from .generation.config import GenerationConfig
+    from .generation.grammar import Grammar
     from .generation.streamers import TextIteratorStreamer, TextStreamer
     from .images.loading import load_image
     from .images.processor import AutoImageProcessor, ImageProcessor
@@ -77,6 +78,7 @@ __all__ = [
     "Config",
     "FeatureExtractor",
     "GenerationConfig",
+    "Grammar",
     "ImageProcessor",
     "ImageTextProcessor",
     "ModelOutput",
@@ -109,6 +111,7 @@ _EXPORTS = {
     "tokenization.batch_encoding": ("BatchEncoding",),
     "generation.async_streamer": ("AsyncTextIteratorStreamer",),
     "generation.config": ("GenerationConfig",),
+    "generation.grammar": ("Grammar",),
     "generation.streamers": ("TextIteratorStreamer", "TextStreamer"),
     "models": (
         "AutoModel",

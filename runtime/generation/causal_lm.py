@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -18,6 +18,7 @@ from .call_checks import one_input, require_callbacks, require_known_options, to
 from .config import GENERATION_CONFIG_FILE, GenerationConfig
 from .config_resolve import resolve_config, resolve_lengths
 from .decoder_logits import DecoderLogits
+from .grammar import Grammar, GrammarCompiler
 from .history import TokenHistory, TokenIds
 from .logits import PrefixAllowedTokens, build_processors
 from .loop import Generated, Generation, run_generation
@@ -157,6 +158,7 @@ class AutoModelForCausalLM(Model):
         attention_mask: ArrayLike | None = None,
         past_key_values: TokenCache | None = None,
         tokenizer: Any = None,
+        grammar: Grammar | Mapping[str, Any] | None = None,
         **options: Any,
     ) -> TokenIds | GenerateOutput:
         """Continue prompts, with transformers' options under their names.
@@ -171,7 +173,9 @@ class AutoModelForCausalLM(Model):
             input_ids: the prompts; without any, the model's beginning-of-sequence id.
             attention_mask: (batch, sequence), 0 for padding; None works it out from ``pad_token_id``.
             past_key_values: a cache of an earlier call; what it holds of the prompts is not run again.
-            tokenizer: for ``stop_strings``.
+            tokenizer: for ``stop_strings`` and ``grammar``.
+            grammar: what the new text has to look like: a :class:`Grammar`, or a JSON schema as a dict (needs the
+                ``[serve]`` extra).
             options: :class:`GenerationConfig`'s.
 
         Returns:
@@ -194,6 +198,9 @@ class AutoModelForCausalLM(Model):
         prompts = TokenHistory.from_prompts(ids, mask, pad_token_id=config.pad_token_id)
         config = resolve_lengths(config, prompts.length, context_length=self.max_length)
         require_known_options(config, self.decoder.vocab_size, prompts.num_rows * (config.num_return_sequences or 1))
+        if grammar is not None:
+            compiler = GrammarCompiler(tokenizer, self.decoder.vocab_size, config.eos_token_ids)
+            logits_processor = [*(logits_processor or ()), compiler.constraint(Grammar.of(grammar))]
         generation = Generation(
             prompts=prompts,
             config=config,

@@ -226,7 +226,7 @@ REFUSED: Mapping[str, Refusal] = {
 }
 
 GENERATE_ARGUMENTS = frozenset(
-    {"logits_processor", "stopping_criteria", "prefix_allowed_tokens_fn", "streamer", "tokenizer"}
+    {"grammar", "logits_processor", "stopping_criteria", "prefix_allowed_tokens_fn", "streamer", "tokenizer"}
 )
 """Arguments of ``generate()`` that are no part of a configuration."""
 

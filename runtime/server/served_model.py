@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 
 from ..errors import HeadwayError, TaskError
 from ..generation.causal_lm import AutoModelForCausalLM
+from ..generation.grammar import Grammar, GrammarCompiler, GrammarConstraint
 from ..model import Model
 from ..models import load_model
 from ..pipelines import pipeline
@@ -52,6 +54,8 @@ class ServedModel:
         self.loaded_at = int(time.time())
         self.engine: GenerationEngine | None = None
         self.pipelines: Mapping[str, Any] = {}
+        self._grammars: GrammarCompiler | None = None
+        self._lock = threading.Lock()
         if isinstance(model, AutoModelForCausalLM):
             self.engine = GenerationEngine(model, tokenizer, settings.engine, name)
         else:
@@ -99,6 +103,20 @@ class ServedModel:
                 code="wrong_task",
             )
         return self.pipelines[task]
+
+    def grammar_constraint(self, grammar: Grammar) -> GrammarConstraint:
+        """A processor of scores that follows a grammar.
+
+        Raises:
+            OptionError: the grammar cannot be used.
+        """
+        if not isinstance(self.model, AutoModelForCausalLM):
+            raise TaskError(f"{self.name} does not generate text.")
+        with self._lock:
+            if self._grammars is None:
+                ends = self.model.generation_config.eos_token_ids
+                self._grammars = GrammarCompiler(self.tokenizer, self.model.decoder.vocab_size, ends)
+        return self._grammars.constraint(grammar)
 
     def close(self, timeout_s: float | None = None) -> None:
         """Finish what was accepted, then end the threads; what is left after ``timeout_s`` is dropped."""

@@ -31,6 +31,7 @@ RUNTIME = [
     "Config",
     "FeatureExtractor",
     "GenerationConfig",
+    "Grammar",
     "ImageProcessor",
     "ImageTextProcessor",
     "ModelOutput",

@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
+from ...generation.grammar import Grammar
 from ...generation.history import TokenIds
 from ..endpoints import Call, Endpoint
 from ..engine.requests import Piece, TokenLogprob
@@ -39,6 +40,7 @@ from .openai_types import (
     ContentLogprob,
     Delta,
     Message,
+    ResponseFormat,
     TopLogprob,
 )
 from .token_texts import token_bytes, token_string
@@ -95,12 +97,39 @@ def _sequences(served: ServedModel, request: ChatRequest) -> list[Sequence]:
         raise RefusedError(
             400, "Send max_completion_tokens or max_tokens, not both.", param="max_tokens", code="invalid_value"
         )
+    grammar = None if request.response_format is None else _grammar(request.response_format)
+    if grammar is not None:
+        # Refused here and not in the engine, should it be no grammar.
+        served.grammar_constraint(grammar)
     return make_sequences(
         served,
         request,
         _prompt_ids(served, request),
         max_new_tokens=request.max_completion_tokens or request.max_tokens,
         num_top_logprobs=(request.top_logprobs or 0) if request.logprobs else None,
+        make_processors=() if grammar is None else (lambda: served.grammar_constraint(grammar),),
+    )
+
+
+def _grammar(wanted: ResponseFormat) -> Grammar | None:
+    """What the answer has to look like; None for any text."""
+    if wanted.type == "text":
+        return None
+    if wanted.type == "json_object":
+        return Grammar.json_object() if wanted.value is None else Grammar.json_schema(wanted.value)
+    if wanted.type == "json_schema":
+        schema = wanted.json_schema.schema if wanted.json_schema is not None else wanted.value
+        if schema is not None:
+            return Grammar.json_schema(schema)
+    elif wanted.type == "regex" and wanted.regex is not None:
+        return Grammar.regex(wanted.regex)
+    elif wanted.type == "grammar" and wanted.grammar is not None:
+        return Grammar.lark(wanted.grammar)
+    raise RefusedError(
+        400,
+        f"response_format of type {wanted.type} needs its {wanted.type}.",
+        param=f"response_format.{wanted.type}",
+        code="invalid_value",
     )
 
 

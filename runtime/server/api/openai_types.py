@@ -68,12 +68,16 @@ class JsonSchema(msgspec.Struct):
 
 
 class ResponseFormat(msgspec.Struct):
-    """The form of the answer: text, JSON, JSON by a schema, or text by a regex or a Lark grammar."""
+    """The form of the answer: text, JSON, JSON by a schema, or text by a regex or a Lark grammar.
+
+    ``value`` is a schema too, as the hub's client sends it with ``json_object``.
+    """
 
     type: Literal["text", "json_object", "json_schema", "regex", "grammar"]
     json_schema: JsonSchema | None = None
     regex: str | None = None
     grammar: str | None = None
+    value: dict[str, Any] | None = None
 
 
 class ChatRequest(GenerationFields, kw_only=True, forbid_unknown_fields=True):
