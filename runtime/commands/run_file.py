@@ -136,7 +136,7 @@ def line_message(number: int, error: InputError) -> str:
     # Of a line run by itself the pipeline says "Input 0", and the readers say the number themselves.
     if message.startswith("Input 0"):
         message = f"line {number}{message.removeprefix('Input 0')}"
-    return message if message.startswith(f"line {number} ") else f"line {number}: {message}"
+    return message if message.startswith((f"line {number} ", f"line {number}:")) else f"line {number}: {message}"
 
 
 def count_lines(source: str) -> int | None:

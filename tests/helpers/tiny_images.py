@@ -91,12 +91,35 @@ def _siglip() -> tuple[Any, Any]:
     )
 
 
+def _siglip2() -> tuple[Any, Any]:
+    """Patches of images of any proportions."""
+    tokenizer = tiny_tokenizers.build("T5Tokenizer", extra_ids=0, model_max_length=64)
+    text = {**_LAYERS, "vocab_size": len(tokenizer), "max_position_embeddings": 64, "projection_size": 32}
+    config = transformers.Siglip2Config(
+        text_config={**text, "pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 1},
+        vision_config={**_LAYERS, "num_patches": 16, "patch_size": 8},
+    )
+    tokenizer.model_input_names = ["input_ids"]
+    images = transformers.Siglip2ImageProcessorPil(patch_size=8, max_num_patches=20)
+    return transformers.Siglip2Model(config), transformers.Siglip2Processor(images, tokenizer)
+
+
+def _imagegpt() -> tuple[Any, Any]:
+    """Colors as token ids."""
+    config = transformers.ImageGPTConfig(n_embd=32, n_layer=2, n_head=2, vocab_size=6, n_positions=64, **_LABELS)
+    clusters = [[-0.9, -0.9, -0.9], [0.9, 0.9, 0.9], [0.6, -0.2, -0.7], [-0.3, 0.1, 0.8], [0.0, 0.0, 0.0]]
+    processor = transformers.ImageGPTImageProcessorPil(clusters=clusters, size={"height": 8, "width": 8})
+    return transformers.ImageGPTForImageClassification(config), processor
+
+
 _HEADS: dict[str, tuple[str, Callable[[], tuple[Any, Any]]]] = {
     "vit": ("image-classification", _vit),
     "convnext": ("image-classification", _convnext),
     "swin": ("image-classification", _swin),
+    "imagegpt": ("image-classification", _imagegpt),
     "clip": ("zero-shot-image-classification", _clip),
     "siglip": ("zero-shot-image-classification", _siglip),
+    "siglip2": ("zero-shot-image-classification", _siglip2),
     "backbone": ("image-feature-extraction", _backbone),
 }
 

@@ -10,7 +10,7 @@ from sample_images import PIL_IMAGES, scene
 from headway.runtime import AutoModelForImageClassification, pipeline
 from headway.runtime.errors import InputError, InputTypeError, OptionError, TaskError
 
-HEADS = ("vit", "convnext", "swin")
+HEADS = ("vit", "convnext", "swin", "imagegpt")
 MODES = ("photo", "tall", "pixel", "grayscale", "palette", "rgba", "cmyk", "16-bit", "rotated")
 
 

@@ -12,7 +12,7 @@ from headway.runtime.errors import InputError, OptionError
 LABELS = ["two quick dogs", "a fox", "señor Åse's house", "2"]
 
 
-@pytest.fixture(scope="module", params=["clip", "siglip"])
+@pytest.fixture(scope="module", params=["clip", "siglip", "siglip2"])
 def pair(request, image_heads):
     head = image_heads(request.param)
     return head.theirs(), pipeline(model=str(head.artifact), device="cpu", num_threads=1)
