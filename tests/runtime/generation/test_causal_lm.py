@@ -227,6 +227,28 @@ def test_short_texts_are_not_kept(causal_lm, prefix_cache):
     assert len(prefix_cache) == 0
 
 
+@pytest.mark.parametrize("options", [{}, {"num_beams": 3}, {"do_sample": True, "seed": 7}, {"eos_token_id": [3, 9]}])
+def test_ragged_batches_over_a_prefix_cache_give_the_same(causal_lm, options):
+    """Prompts that begin alike, each time in other company; the cache is small enough to drop some."""
+    random = np.random.default_rng(0)
+    calls = []
+    for _ in range(8):
+        rows = np.repeat(LONG, 3, axis=0)
+        lengths = random.integers(18, 41, 3)
+        for row, length in zip(rows, lengths, strict=True):
+            row[length - 2 :] = random.integers(5, 60, 42 - length)
+        calls.append({"input_ids": rows, "attention_mask": (np.arange(40) < lengths[:, None]).astype(int)})
+    expected = [causal_lm.generate(**call, **{**GREEDY, **options}) for call in calls]
+    cache = causal_lm.use_prefix_cache(60_000)
+    try:
+        for call, wanted in zip(calls, expected, strict=True):
+            np.testing.assert_array_equal(causal_lm.generate(**call, **{**GREEDY, **options}), wanted)
+            assert cache.size_bytes <= 60_000
+        assert len(cache) > 1
+    finally:
+        causal_lm.prefix_cache = None
+
+
 def test_a_negative_size_is_refused(causal_lm):
     with pytest.raises(OptionError, match="max_bytes=-1"):
         causal_lm.use_prefix_cache(-1)

@@ -6,6 +6,7 @@ import torch
 import transformers
 
 from headway.runtime import AutoModelForCausalLM, AutoTokenizer
+from headway.runtime.commands.chat import Chat
 
 NEW_TOKENS = 48
 PROMPTS = [
@@ -81,6 +82,32 @@ def test_prompt_lookup_gives_the_same_tokens(ours, chats, expected):
             np.array([ids]), max_new_tokens=NEW_TOKENS, do_sample=False, prompt_lookup_num_tokens=5
         )
         assert sequences[0].tolist() == ids + wanted
+
+
+def test_the_next_turn_of_a_chat_runs_only_what_is_new(ours, tokenizer, monkeypatch):
+    chat = Chat(ours, tokenizer, {"max_new_tokens": 24, "do_sample": False})
+    questions = ["What is the capital of France?", "And of Italy?"]
+    alone = ["".join(chat.answer(question)) for question in questions]
+    history = chat.messages
+    num_run = []
+    run_block = ours.decoder._run_block
+
+    def counted(cache, block, *rest, **named):
+        num_run.append(block.size)
+        return run_block(cache, block, *rest, **named)
+
+    monkeypatch.setattr(ours.decoder, "_run_block", counted)
+    ours.use_prefix_cache(1 << 28)
+    try:
+        chat.restart()
+        assert ["".join(chat.answer(question)) for question in questions] == alone
+        first, second = (
+            len(tokenizer.apply_chat_template(history[:end], add_generation_prompt=True)["input_ids"]) for end in (1, 3)
+        )
+        answer = len(tokenizer(alone[0])["input_ids"])
+        assert num_run == [first, second - first - answer]
+    finally:
+        ours.prefix_cache = None
 
 
 def test_all_logits_of_a_text(ours, smollm2_checkpoint, chats):
