@@ -15,7 +15,13 @@ BACKBONE, ZERO_SHOT = "AutoModel", "AutoModelForZeroShotImageClassification"
 IMAGES = [(name, IMAGE) for name in ("vit", "swin", "convnext", "resnet", "mobilenet_v2")] + [("dinov2", BACKBONE)]
 # Networks of convolutions alone take any height and width; MobileNet's code pads for the one it sees.
 DYNAMIC = ("convnext", "resnet")
-WAVEFORMS = [("wav2vec2", CTC), ("hubert", AUDIO), ("sew", CTC), ("wav2vec2-conformer", CTC), ("wavlm", BACKBONE)]
+WAVEFORMS = [
+    ("wav2vec2", CTC),
+    ("hubert", AUDIO),
+    ("sew", CTC),
+    ("wav2vec2-conformer", CTC),
+    ("data2vec-audio", BACKBONE),
+]
 SPECTROGRAMS = [("audio-spectrogram-transformer", AUDIO), ("whisper", AUDIO)]
 TWO_TOWERS = [("clip", ZERO_SHOT), ("siglip", ZERO_SHOT)]
 
