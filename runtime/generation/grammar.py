@@ -18,7 +18,7 @@ from ..errors import InputTypeError, MissingExtraError, OptionError
 from .history import Scores, TokenIds
 
 # Without free white space: a model that is unsure writes it for ever.
-_JSON_LAYOUT = {"whitespace_flexible": False, "item_separator": ", ", "key_separator": ": "}
+_JSON_LAYOUT: Any = {"whitespace_flexible": False, "item_separator": ", ", "key_separator": ": "}
 _MAX_MESSAGE = 300
 
 

@@ -26,6 +26,16 @@ async def openapi(call: Call) -> Answer:
     return Answer(_document())
 
 
+async def index(call: Call) -> Answer:
+    """A page to try every loaded model, with the server's measurements as they change."""
+    return _page("index.html")
+
+
+async def index_script(call: Call) -> Answer:
+    """What runs the page."""
+    return _page("page.js")
+
+
 async def docs(call: Call) -> Answer:
     """The document as a page."""
     return _page("docs.html")
@@ -60,6 +70,8 @@ def _endpoint(path: str, handler: Any, summary: str, content_type: str) -> Endpo
 
 ENDPOINTS = (
     Endpoint("GET", "/openapi.json", openapi, "The OpenAPI document", "Server", response=dict[str, Any], is_open=True),
+    _endpoint("/", index, "A page to try the models", _CONTENT_TYPES["html"]),
+    _endpoint("/assets/page.js", index_script, "What runs the page", _CONTENT_TYPES["js"]),
     _endpoint("/docs", docs, "The document as a page", _CONTENT_TYPES["html"]),
     _endpoint("/assets/docs.js", docs_script, "What draws the page", _CONTENT_TYPES["js"]),
     _endpoint("/assets/style.css", style, "How pages look", _CONTENT_TYPES["css"]),

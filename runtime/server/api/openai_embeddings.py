@@ -9,10 +9,17 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from ...batching import Rows
+from ...errors import InputError
+from ...generation.tokens import require_known_ids
+from ...pipelines.embed import PromptedRows
+from ...pipelines.encode import require_within_limit
+from ...pipelines.progress import Progress
 from ..endpoints import Call, Endpoint
 from ..http import Answer
 from ..refusals import RefusedError
-from .heads import run_head
+from ..served_model import ServedModel
+from .heads import run_head, run_in_model
 
 Token = Annotated[int, msgspec.Meta(ge=0)]
 
@@ -58,18 +65,22 @@ async def embeddings(call: Call) -> Answer:
     """Embed texts."""
     request: EmbeddingsRequest = await call.body()
     served = call.server.registry.find("embed", request.model)
-    texts = _texts(request.input, served.tokenizer)
+    inputs = _inputs(request.input)
     options: dict[str, Any] = {"normalize_embeddings": True}
     if request.dimensions is not None:
         options["truncate_dim"] = request.dimensions
-    result = await run_head(call, served, "embed", texts, options)
-    data = [Embedding(vector, index) for index, vector in enumerate(_encoded(result.results, request.encoding_format))]
-    usage = EmbeddingUsage(result.num_tokens, result.num_tokens)
-    return Answer.json(EmbeddingList(data, served.name, usage))
+    if isinstance(inputs[0], str):
+        result = await run_head(call, served, "embed", inputs, options)
+        vectors, num_tokens = result.results, result.num_tokens
+    else:
+        vectors = await run_in_model(call, served, lambda: _vectors_of_ids(served, inputs, options))
+        num_tokens = sum(map(len, inputs))
+    data = [Embedding(vector, index) for index, vector in enumerate(_encoded(vectors, request.encoding_format))]
+    return Answer.json(EmbeddingList(data, served.name, EmbeddingUsage(num_tokens, num_tokens)))
 
 
-def _texts(given: str | list[Any], tokenizer: Any) -> list[str]:
-    """One text for each input; token ids become the text that they stand for."""
+def _inputs(given: str | list[Any]) -> list[Any]:
+    """One text, or one list of token ids, for each input."""
     if isinstance(given, str):
         return [given]
     if not given:
@@ -79,7 +90,25 @@ def _texts(given: str | list[Any], tokenizer: Any) -> list[str]:
         given = [given]
     elif len(kinds) > 1:
         raise RefusedError(400, "input mixes texts and token ids; send one kind.", param="input", code="invalid_value")
-    return [item if isinstance(item, str) else tokenizer.decode(item, skip_special_tokens=True) for item in given]
+    return given
+
+
+def _vectors_of_ids(served: ServedModel, inputs: list[list[int]], options: dict[str, Any]) -> NDArray[np.float32]:
+    """Embeddings of token ids as they are: nothing is added to them.
+
+    Raises:
+        InputError, InputTooLongError: an input is empty, too long, or holds ids that the vocabulary has not.
+    """
+    pipeline = served.pipeline_for("embed")
+    rows = Rows.from_lists(inputs)
+    if not len(rows.ids) or not rows.lengths.min():
+        raise InputError("An input holds no token ids; give at least one.")
+    require_within_limit(int(rows.lengths.max()), pipeline.limit, "An input")
+    require_known_ids(rows.ids, int(served.model.config.get("vocab_size") or rows.ids.max() + 1))
+    vectors: NDArray[np.float32] = pipeline.complete(
+        PromptedRows(rows, 0), pipeline.merged(options), Progress(len(inputs), False)
+    )
+    return vectors
 
 
 def _encoded(vectors: NDArray[np.float32], encoding_format: str) -> list[Any]:

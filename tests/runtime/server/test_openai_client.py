@@ -228,6 +228,10 @@ def test_embeddings(client: openai.OpenAI, head_folders) -> None:
     assert answer.usage.prompt_tokens == 4 + 3 + 9
     plain = client.embeddings.create(model="embedder", input="good film", encoding_format="float")
     np.testing.assert_allclose(plain.data[0].embedding, expected[0], atol=1e-6)
+    ids = [2, 5, 7, 3]  # [CLS] good film [SEP]
+    by_ids = client.embeddings.create(model="embedder", input=[ids, ids[:2]])
+    np.testing.assert_allclose(by_ids.data[0].embedding, expected[0], atol=1e-6)
+    assert by_ids.usage.prompt_tokens == 6
     short = client.embeddings.create(model="embedder", input="good film", dimensions=4)
     assert len(short.data[0].embedding) == 4
     assert np.linalg.norm(short.data[0].embedding) == pytest.approx(1, abs=1e-6)
@@ -240,6 +244,9 @@ def test_embeddings_that_cannot_be(server: RunningServer) -> None:
         ({"model": "chat", "input": "x"}, 400),
         ({"model": "nobody", "input": "x"}, 404),
         ({"model": "embedder", "input": ["a", 3]}, 400),
+        ({"model": "embedder", "input": [[]]}, 400),
+        ({"model": "embedder", "input": [99]}, 400),
+        ({"model": "embedder", "input": [5] * 50}, 400),
         ({"model": "embedder"}, 400),
     ):
         response = server.post("/v1/embeddings", body)

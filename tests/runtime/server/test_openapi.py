@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import hypothesis
 import pytest
 import schemathesis
@@ -66,11 +68,23 @@ def test_the_document_describes_every_endpoint(server: RunningServer) -> None:
             assert operation["description"]
 
 
-def test_the_page_loads_nothing_from_elsewhere(server: RunningServer) -> None:
-    page = server.get("/docs")
+@pytest.mark.parametrize("path", ["/", "/docs"])
+def test_pages_load_nothing_from_elsewhere(server: RunningServer, path: str) -> None:
+    page = server.get(path)
     assert page.headers["content-type"].startswith("text/html")
     assert "default-src 'self'" in page.headers["content-security-policy"]
-    for path in ("/assets/docs.js", "/assets/style.css"):
-        assert path in page.text or path.endswith("css")
-        assert server.get(path).status_code == 200
-        assert "http" not in server.get(path).text.replace("http-equiv", "")
+    assets = re.findall(r'(?:src|href)="(/assets/[^"]+)"', page.text)
+    assert len(assets) == 2
+    for asset in assets:
+        answer = server.get(asset)
+        assert answer.status_code == 200
+        elsewhere = answer.text.replace("http://www.w3.org/2000/svg", "")
+        assert "://" not in elsewhere
+        assert "innerHTML" not in elsewhere
+
+
+def test_pages_ask_for_paths_that_there_are(server: RunningServer) -> None:
+    paths = {endpoint.path for endpoint in ENDPOINTS}
+    found = set(re.findall(r"""["`](/[\w/.-]+)""", server.get("/assets/page.js").text))
+    assert {re.sub(r"^(/v1/pipelines/).*", r"\1{task}", path) for path in found} <= paths
+    assert {"/v1/chat/completions", "/similarity", "/predict", "/rerank", "/metrics"} <= found
