@@ -27,7 +27,10 @@ def positions_at(model: PreTrainedModel, position_ids: torch.Tensor) -> Iterator
 
 
 def first_position(model: PreTrainedModel) -> int:
-    """The number a model gives the first token of a text: RoBERTa and its kin begin after their padding id."""
+    """The number a model gives the first token of a text: RoBERTa and its kin begin after their padding id.
+
+    That is what the model itself does; transformers' ``generate`` passes positions from 0 to any model that takes them.
+    """
     seen: list[int] = []
 
     def note(module: torch.nn.Module, arguments: tuple[Any, ...]) -> None:

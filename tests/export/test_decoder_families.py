@@ -5,7 +5,7 @@ from decoder_parity import WIDE_HEADS, assert_greedy_parity, variant
 
 from headway.benchmarks.tiny_checkpoints import tiny_model
 
-INTERFACE, PLAIN = "attention interface", "plain trace"
+INTERFACE, PLAIN, RECOMPUTED = "attention interface", "plain trace", "plain trace, without a cache"
 
 FAMILIES = {
     "cohere": INTERFACE,
@@ -43,6 +43,14 @@ FAMILIES = {
     "jamba": PLAIN,
     "mamba": PLAIN,
     "qwen3_next": PLAIN,
+    # Positions counted from the cache's length.
+    "bart": INTERFACE,
+    # Rotary angles as complex numbers; keys that only choose keys; four convolution states a layer.
+    "deepseek_v2": INTERFACE,
+    "deepseek_v32": PLAIN,
+    "inkling_text": PLAIN,
+    # No cache at all.
+    "openai-gpt": RECOMPUTED,
 }
 
 
