@@ -91,7 +91,10 @@ def test_waveforms_to_labels(name, speech_models):
             wanted, found = expected(wave.copy(), **options), classify(wave, **options)
             assert [entry["label"] for entry in found] == [entry["label"] for entry in wanted]
             np.testing.assert_allclose([e["score"] for e in found], [e["score"] for e in wanted], rtol=0, atol=1e-4)
-    assert classify([WAVE, WAVE], batch_size=2) == [classify(WAVE)] * 2
+    alone = classify(WAVE)
+    for together in classify([WAVE, WAVE], batch_size=2):
+        assert [entry["label"] for entry in together] == [entry["label"] for entry in alone]
+        np.testing.assert_allclose([e["score"] for e in together], [e["score"] for e in alone], atol=1e-6)
 
 
 @pytest.mark.parametrize("name", ["ctc", "hubert", "ast"])
@@ -117,7 +120,9 @@ def test_classes_are_told_apart(speech_models):
 def test_a_processor_has_both_parts(speech_models):
     speech = speech_models("whisper")
     processor = AutoProcessor.from_pretrained(speech.artifact)
-    own = transformers.WhisperProcessor(speech.feature_extractor, speech.tokenizer)
+    own = transformers.WhisperProcessor(
+        speech.feature_extractor, transformers.AutoTokenizer.from_pretrained(speech.checkpoint)
+    )
     ids = processor.get_prompt_ids("ad be")
     assert ids.tolist() == own.get_prompt_ids("ad be").tolist()
     assert processor.decode(ids) == own.decode(ids)
@@ -184,7 +189,7 @@ def test_the_command_takes_a_path(speech_models, tmp_path, capsys):
     assert result["text"] == recognize(WAVE)["text"]
     assert len(result["chunks"]) == len(recognize(WAVE, return_timestamps="word")["chunks"])
     assert main(["run", artifact, str(tmp_path / "a.wav"), "--timestamps", "word"]) == 0
-    assert capsys.readouterr().out.splitlines()[0] == result["text"]
+    assert result["text"] in [line.strip() for line in capsys.readouterr().out.splitlines()]
     assert main(["run", artifact, "nowhere.wav"]) == 1
     assert capsys.readouterr().err.count("\n") == 1
     lines = tmp_path / "audio.jsonl"
