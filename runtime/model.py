@@ -136,7 +136,8 @@ class Model:
         """Run the head.
 
         Args:
-            input_ids: (batch, sequence) integers; (batch, choices, sequence) for multiple choice.
+            input_ids: (batch, sequence) integers; (batch, choices, sequence) for multiple choice. Of a model of images
+                or audio the main input, such as ``pixel_values`` (batch, channels, height, width) float32.
             inputs: the graph's other inputs by name.
             return_dict: False gives a plain tuple.
 
@@ -169,9 +170,15 @@ class Model:
                 continue
             if name not in self._defaults or main is None:
                 raise InputError(f"{name} is missing; the model takes {', '.join(self._specs)}.")
-            sizes = dict(zip(self._specs[self.main_input_name].shape, main.shape, strict=True))
-            shape = [sizes.get(axis, axis) for axis in spec.shape]
-            feeds[name] = np.full(shape, self._defaults[name], dtype=spec.dtype)
+            feeds[name] = np.full(self._shape_beside(main, spec), self._defaults[name], dtype=spec.dtype)
+
+    def _shape_beside(self, main: Array, spec: TensorSpec) -> list[int]:
+        """Shape of an input that goes with the main one: by the names of axes, else by where they stand."""
+        sizes = dict(zip(self._specs[self.main_input_name].shape, main.shape, strict=True))
+        return [
+            axis if isinstance(axis, int) else sizes.get(axis, main.shape[min(index, main.ndim - 1)])
+            for index, axis in enumerate(spec.shape)
+        ]
 
     def _check_ids(self, ids: Array) -> None:
         if ids.size == 0:

@@ -23,6 +23,7 @@ from tiny_graphs import (
 from headway.runtime import (
     AutoConfig,
     AutoModel,
+    AutoModelForCTC,
     AutoModelForQuestionAnswering,
     AutoModelForSequenceClassification,
     AutoModelForTokenClassification,
@@ -290,3 +291,34 @@ def test_moved_while_loaded(damaged: Path, tmp_path: Path) -> None:
     model = AutoModelForSequenceClassification.from_pretrained(damaged)
     shutil.move(damaged, tmp_path / "elsewhere")
     assert model(IDS).logits.shape == (2, 2)
+
+
+@pytest.mark.parametrize("mask_axes", [("batch_size", "sequence_length"), ("rows", "columns")])
+def test_mask_of_ones_where_none_is_given(mask_axes: tuple[str, str], tmp_path: Path) -> None:
+    model = classifier_model()
+    mask = next(value for value in model.graph.input if value.name == "attention_mask")
+    for axis, name in zip(mask.type.tensor_type.shape.dim, mask_axes, strict=True):
+        axis.dim_param = name
+    loaded = load_model(write_artifact(tmp_path, model), device="cpu")
+    ids = np.array([[2, 5, 3, 0], [2, 6, 7, 3]])
+    assert np.allclose(loaded(input_ids=ids).logits, classifier_logits(ids, np.ones_like(ids)))
+
+
+def test_mask_of_frames_beside_features(tmp_path: Path) -> None:
+    features = onnx.helper.make_tensor_value_info("input_features", 1, ["batch_size", "num_frames", 2])
+    mask = onnx.helper.make_tensor_value_info("attention_mask", 7, ["batch_size", "num_frames"])
+    logits = onnx.helper.make_tensor_value_info("logits", 1, ["batch_size", "num_frames", 2])
+    nodes = [
+        onnx.helper.make_node("Cast", ["attention_mask"], ["float_mask"], to=1),
+        onnx.helper.make_node("Unsqueeze", ["float_mask", "last"], ["column"]),
+        onnx.helper.make_node("Mul", ["input_features", "column"], ["logits"]),
+    ]
+    last = onnx.numpy_helper.from_array(np.array([2]), "last")
+    graph = onnx.helper.make_graph(nodes, "frames", [features, mask], [logits], [last])
+    opset = [onnx.helper.make_opsetid("", 17)]
+    proto = onnx.helper.make_model(graph, opset_imports=opset, ir_version=10)
+    folder = write_artifact(tmp_path, proto, task="automatic-speech-recognition")
+    loaded = AutoModelForCTC.from_pretrained(folder, device="cpu")
+    values = np.arange(12, dtype=np.float32).reshape(2, 3, 2)
+    assert np.array_equal(loaded(input_features=values).logits, values)
+    assert np.array_equal(loaded(values, attention_mask=[[1, 1, 0], [1, 0, 0]]).logits[1, 1:], np.zeros((2, 2)))
