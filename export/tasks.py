@@ -139,7 +139,7 @@ TASKS: Mapping[str, Task] = {
             "zero-shot-image-classification",
             "AutoModelForZeroShotImageClassification",
             "MODEL_FOR_ZERO_SHOT_IMAGE_CLASSIFICATION_MAPPING_NAMES",
-            ("logits_per_image", "logits_per_text", "text_embeds", "image_embeds"),
+            ("logits_per_image", "logits_per_video", "logits_per_text", "text_embeds", "image_embeds", "video_embeds"),
         ),
         Task(
             "feature-extraction",
