@@ -117,8 +117,8 @@ class AutoModelForCTC(Model):
 class AutoModelForZeroShotImageClassification(Model):
     """``logits_per_image`` (images, texts) float32 and its transpose, from images and texts of two batches.
 
-    ``text_embeds`` (texts, dim) and ``image_embeds`` (images, dim) come along where the model has them. Models of videos
-    have ``logits_per_video`` and ``video_embeds``.
+    ``text_embeds`` (texts, dim) and ``image_embeds`` (images, dim) come along where the model has them. Models of
+    videos have ``logits_per_video`` and ``video_embeds``.
     """
 
     task = "zero-shot-image-classification"
