@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from ..fusions.base import CONTRIB, add_initializer, insert_before, replace_value
 from .linears import Floats, Linear, drop_unused, find_embeddings, find_linears
-from .weight_only import quantize_tables
+from .weight_only import quantize_to_8_bits
 
 _LARGEST_CODE = 127
 
@@ -36,14 +36,14 @@ def quantize_dynamically(model: onnx_ir.Model, left_out: Collection[str] = ()) -
     weight-only (q8): they are looked up, or applied to few rows.
 
     Args:
-        left_out: names of weights that stay float32.
+        left_out: names of weights that become weight-only too, as their activations cannot take one scale.
     """
     tables = {str(node.inputs[0].name) for node in find_embeddings(model) if node.inputs[0] is not None}
     shared: dict[onnx_ir.Value, _Quantized] = {}
     for linear in find_linears(model):
         if linear.name not in left_out and linear.name not in tables:
             _replace(linear, shared)
-    quantize_tables(model, tables - set(left_out))
+    quantize_to_8_bits(model, tables | set(left_out))
     model.opset_imports[CONTRIB] = 1
     drop_unused(model)
 

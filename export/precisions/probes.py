@@ -41,8 +41,8 @@ class Probe(Protocol):
     def calibration_feeds(self, reference: Components) -> dict[str, list[Feeds]]:
         """Component → inputs of as many runs; none where there is no real input to calibrate with."""
 
-    def measure(self, reference: Components, variant: Components) -> Accuracy:
-        """Run both on the same inputs."""
+    def measure(self, reference: Components, variant: Components, *, is_glance: bool = False) -> Accuracy:
+        """Run both on the same inputs; for a glance a few will do."""
 
 
 def probe_of(checkpoint: Checkpoint) -> Probe:
@@ -64,7 +64,7 @@ class HeadProbe:
         """One batch for each length."""
         return {"model": list(self._batches(self._calibration))} if self._calibration else {"model": []}
 
-    def measure(self, reference: Components, variant: Components) -> Accuracy:
+    def measure(self, reference: Components, variant: Components, *, is_glance: bool = False) -> Accuracy:
         """Compare every output on one batch for each length."""
         pairs = [
             (named_outputs(reference["model"], feeds), named_outputs(variant["model"], feeds))
@@ -100,12 +100,13 @@ class DecoderProbe:
         windows = ids[: len(ids) // length * length].reshape(-1, length)
         return {"model": [prefill_feeds(session.inputs, window) for window in windows]}
 
-    def measure(self, reference: Components, variant: Components) -> Accuracy:
+    def measure(self, reference: Components, variant: Components, *, is_glance: bool = False) -> Accuracy:
         """Perplexity of a text in both."""
         one, other = (open_decoder(session["model"], self._max_length) for session in (reference, variant))
         is_single = _takes_one_token(reference["model"])
         window = min(_SCORED_WINDOW, self._max_length or _SCORED_WINDOW, max(_LOGITS_BYTES // 4 // one.vocab_size, 16))
-        ids = self._ids(_SCORED_SINGLY if is_single else _SCORED_TOKENS, one.vocab_size)
+        wanted = _SCORED_TOKENS // 4 if is_glance else _SCORED_TOKENS
+        ids = self._ids(_SCORED_SINGLY if is_single else wanted, one.vocab_size)
         score = TextScore("real text" if self._checkpoint.tokenizer is not None else "random tokens")
         for start in range(0, len(ids) - 1, window):
             tokens = ids[start : start + window]
@@ -138,7 +139,7 @@ class Seq2SeqProbe:
         run = DecoderRun(sessions, inputs, encoded, len(ids))
         return {ENCODER: [{name: tensor.numpy() for name, tensor in inputs.items()}], DECODER: [run.feeds_of(ids)]}
 
-    def measure(self, reference: Components, variant: Components) -> Accuracy:
+    def measure(self, reference: Components, variant: Components, *, is_glance: bool = False) -> Accuracy:
         """Perplexity of float32's greedy tokens in both, each with its own encoder."""
         one, other = (Sessions(session[ENCODER], session[DECODER]) for session in (reference, variant))
         inputs = self._inputs(evaluation_text())

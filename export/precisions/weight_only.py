@@ -43,8 +43,8 @@ def quantize_weights(
     drop_unused(model)
 
 
-def quantize_tables(model: onnx_ir.Model, names: Collection[str], block_size: int = 32) -> None:
-    """The same in 8 bits for some tables of embeddings and what is tied to them; changes in place."""
+def quantize_to_8_bits(model: onnx_ir.Model, names: Collection[str], block_size: int = 32) -> None:
+    """The same in 8 bits for some weights, and the lookups that read them; changes in place."""
     quantizer = _Quantizer(lambda name: 8, block_size, {})
     for linear in find_linears(model):
         if linear.name in names:
