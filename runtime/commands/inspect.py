@@ -126,7 +126,7 @@ def _variant_lines(variant: Mapping[str, Any]) -> Iterator[str]:
         yield f"  fusions  {', '.join(variant['fusions'])}"
     cases = variant.get("verification", {}).get("cases")
     if isinstance(cases, Sequence) and cases:
-        yield "  verified against PyTorch"
+        yield f"  verified against {variant['verification'].get('reference', 'PyTorch')}"
         yield from table([_case_row(case) for case in cases if isinstance(case, Mapping)], indent=4)
 
 
