@@ -117,6 +117,8 @@ EXCEPTIONS: Mapping[str, Mapping[str, Any]] = {
     "bamba": {**_MAMBA2, "attn_layer_indices": [1]},
     # Texts here are too short for its blocks.
     "big_bird": {"attention_type": "original_full"},
+    # 8 coordinates share a quarter of the hidden size, each as sines and cosines.
+    "bros": {"hidden_size": 4 * HIDDEN_SIZE, "dim_bbox_projection": HIDDEN_SIZE},
     "cohere_compass_text": {
         "layer_types": ["sliding_attention", "full_attention"],
         "rope_parameters": {"sliding_attention": _ROPE, "full_attention": _ROPE},
@@ -126,6 +128,7 @@ EXCEPTIONS: Mapping[str, Mapping[str, Any]] = {
     "dbrx": {"attn_config": {"rope_theta": 10000.0, "clip_qkv": 8.0}},
     "deepseek_v2": {"num_experts_per_tok": 2},
     "dots1": {"n_routed_experts": NUM_HEADS, "n_shared_experts": 1, "num_experts_per_tok": 2},
+    "encoder-decoder": {"decoder": {"is_decoder": True, "add_cross_attention": True}},
     "funnel": {"block_sizes": [1, 1, 1]},
     "esm": {"vocab_size": 33, "mask_token_id": 32, "pad_token_id": 1},
     "esmc": _ALL_HEADS,

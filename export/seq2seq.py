@@ -8,6 +8,7 @@ from pathlib import Path
 from transformers import PreTrainedModel
 
 from headway.runtime.artifact import Manifest, Variant, file_entry
+from headway.runtime.errors import ExportError
 
 from .audio_inputs import AudioInputs
 from .input_probe import encoder_input_builder
@@ -31,9 +32,14 @@ def export_seq2seq(checkpoint: Checkpoint, folder: Path, tolerance: float, stage
         tolerance: largest relative error against PyTorch that is accepted.
 
     Raises:
-        ExportError: no path gives a graph that agrees; the message holds every reason.
+        ExportError: the model is no encoder-decoder, or no path gives a graph that agrees; the message says why.
     """
     model, task = checkpoint.model, checkpoint.task
+    if task.key != SPEECH_KEY and not model.config.is_encoder_decoder:
+        raise ExportError(
+            f"{type(model).__name__} is no encoder-decoder but a language model that takes other things among its "
+            "tokens, such as audio. Headway exports no such model yet."
+        )
     with stages.stage("trace"):
         builder = encoder_inputs(checkpoint)
         example = builder.trace_example()
