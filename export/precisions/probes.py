@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -121,7 +122,7 @@ class DecoderProbe:
 
 
 class Seq2SeqProbe:
-    """An encoder-decoder: what float32 writes greedily after real texts, scored by both."""
+    """An encoder-decoder: what float32 writes greedily after real texts, and what the variant would write instead."""
 
     def __init__(self, checkpoint: Checkpoint) -> None:
         self._checkpoint = checkpoint
@@ -140,7 +141,10 @@ class Seq2SeqProbe:
         return {ENCODER: [{name: tensor.numpy() for name, tensor in inputs.items()}], DECODER: [run.feeds_of(ids)]}
 
     def measure(self, reference: Components, variant: Components, *, is_glance: bool = False) -> Accuracy:
-        """Perplexity of float32's greedy tokens in both, each with its own encoder."""
+        """Agreement on float32's greedy tokens, each with its own encoder.
+
+        No perplexity: the tokens are float32's own best, so that any change at all raises it.
+        """
         one, other = (Sessions(session[ENCODER], session[DECODER]) for session in (reference, variant))
         inputs = self._inputs(evaluation_text())
         ids, expected = self._greedy(one, inputs)
@@ -150,7 +154,7 @@ class Seq2SeqProbe:
         for reference_row, row in zip(expected, actual, strict=True):
             targets = reference_row.argmax(-1)
             score.add(reference_row, row.astype(np.float32), targets)
-        return score.result()
+        return replace(score.result(), perplexity=None, reference_perplexity=None)
 
     def _inputs(self, text: str) -> dict[str, torch.Tensor]:
         length = min(_SEQ2SEQ_LENGTH, getattr(self._builder, "max_length", None) or _SEQ2SEQ_LENGTH)
