@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,6 +13,8 @@ from .pillow import is_pillow_image, pillow
 
 if TYPE_CHECKING:
     from PIL.Image import Image
+
+logger = logging.getLogger("headway")
 
 Array = NDArray[Any]
 
@@ -42,14 +45,21 @@ def channels_first(image: Any, to_rgb: bool, layout: str | None) -> Array:
 
 
 def infer_layout(image: Array) -> str:
-    """Where an array of three axes has its channels: one, three or four of them.
+    """Where an array of three axes has its channels: one, three or four of them; first, if both ends look so.
 
     Raises:
         InputError: no axis looks like channels.
     """
-    if image.shape[0] in _CHANNEL_COUNTS:
+    could_be_first, could_be_last = (image.shape[axis] in _CHANNEL_COUNTS for axis in (0, -1))
+    if could_be_first and could_be_last:
+        logger.warning(
+            "An image of shape %s could have its channels first or last; they are taken to be first. Pass "
+            "input_data_format='channels_last' if they are last.",
+            image.shape,
+        )
+    if could_be_first:
         return CHANNELS_FIRST
-    if image.shape[-1] in _CHANNEL_COUNTS:
+    if could_be_last:
         return CHANNELS_LAST
     raise InputError(
         f"The image is an array of shape {image.shape}; 1, 3 or 4 channels are needed, as its first or last axis. "

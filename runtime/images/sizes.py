@@ -144,5 +144,6 @@ def require_pixels(height: int, width: int, limit: int) -> None:
         raise InputError(f"The image would be {height} × {width} pixels; it is too narrow for this model's size.")
     if height * width > limit:
         raise InputError(
-            f"The image would be {height} × {width} pixels, over the limit of {limit}; it is too long and narrow."
+            f"The image would be {height} × {width} pixels, over the limit of {limit}; it is too long and "
+            "narrow, or the size too large."
         )

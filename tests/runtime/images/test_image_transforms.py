@@ -86,7 +86,7 @@ def test_padding_by_hand():
 
 
 def test_images_too_long_to_resize_are_refused():
-    with pytest.raises(InputError, match="too long and narrow"):
+    with pytest.raises(InputError, match="too long and"):
         resize(np.zeros((3, 1, 9), np.uint8), 1_000_000, 1_000_000, 2)
     with pytest.raises(InputError, match="too narrow"):
         resize(np.zeros((3, 1, 9), np.uint8), 0, 4, 2)

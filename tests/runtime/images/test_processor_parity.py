@@ -1,6 +1,7 @@
 """Every kind of image processor beside transformers' own, on images of every shape and mode."""
 
 import json
+import logging
 from functools import cache
 
 import numpy as np
@@ -185,6 +186,16 @@ def test_nested_lists_and_arrays_of_four_axes():
     reference = theirs("ViTImageProcessor")
     for given in (images, [images, images], [[images[0]], [images[1], images[0]]], list(images)):
         assert_equal(ours("ViTImageProcessor")(given, return_tensors="np"), reference(given, return_tensors="np"))
+
+
+def test_what_is_ambiguous_is_said(caplog):
+    with caplog.at_level(logging.WARNING, "headway"):
+        ours("ViTImageProcessor")(scene(3, 40))
+        assert "could have its channels first or last" in caplog.text
+        caplog.clear()
+        ours("ViTImageProcessor")(scene(3, 40), input_data_format="channels_last")
+        ours("ViTImageProcessor")(scene(5, 40))
+        assert not caplog.text
 
 
 def test_input_data_format_settles_what_is_ambiguous():
