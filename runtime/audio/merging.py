@@ -57,7 +57,10 @@ def _meeting_point(left: list[int], right: list[int], left_times: Times, right_t
 
 
 def append_overlapping(sequences: Sequence[Sequence[int]]) -> list[int]:
-    """One sequence of several: each is appended without the beginning that repeats the end of what is there."""
+    """One sequence of several: each is appended without the beginning that repeats the end of what is there.
+
+    transformers 5.23 has this, too, but never comes to it: its pipeline drops the strides, and repeats the overlaps.
+    """
     merged = list(sequences[0])
     for sequence in sequences[1:]:
         best, length = 0.0, 0

@@ -53,7 +53,6 @@ CALLS: dict[str, list[dict[str, Any]]] = {
     "speech-encoder-decoder": [
         {"max_new_tokens": 12},
         {"generate_kwargs": {**GREEDY, "max_new_tokens": 12}},
-        {"chunk_length_s": 1.0, "max_new_tokens": 9, "num_beams": 1},
     ],
 }
 
@@ -66,6 +65,16 @@ def test_waveforms_to_text(pair):
         whole = "chunk_length_s" in options or options.get("return_timestamps")
         wave = WAVE if whole else short
         assert recognize(wave, **options) == expected(wave.copy(), **options), options
+
+
+def test_chunks_of_an_encoder_decoder_do_not_repeat_what_they_share(speech_models):
+    """transformers 5.23 loses the strides on the way, and writes the overlaps twice."""
+    speech = speech_models("speech-encoder-decoder")
+    options = {"chunk_length_s": 1.0, "max_new_tokens": 9, "num_beams": 1}
+    found = pipeline(model=speech.artifact, num_threads=1)(WAVE, **options)["text"]
+    twice = reference(speech)(WAVE.copy(), **options)["text"]
+    assert twice.startswith(found.split()[0])
+    assert len(found) < len(twice)
 
 
 def test_audio_from_anywhere_gives_the_same(pair, tmp_path):
