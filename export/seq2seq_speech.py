@@ -49,9 +49,8 @@ def speech_inputs(model: PreTrainedModel) -> AudioInputs:
             continue
         masked = replace(inputs, names=(layout.name, "attention_mask"))
         return masked if _reads_mask(model, masked, alone) else inputs
-    raise ExportError(
-        f"{type(model).__name__} does not run on speech and decoder tokens alone ({type(error).__name__}: {error})."
-    )
+    why = f"{type(error).__name__}: {error}" if error else "its encoder takes no input_values and no input_features"
+    raise ExportError(f"{type(model).__name__} does not run on speech and decoder tokens alone ({why}).")
 
 
 def _layouts(model: PreTrainedModel) -> Iterator[AudioLayout]:
