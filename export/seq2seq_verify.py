@@ -209,8 +209,8 @@ def _compare_greedy(model: PreTrainedModel, sessions: Sessions, inputs: Inputs) 
     chosen = np.take_along_axis(expected, actual.argmax(-1)[..., None], axis=-1)[..., 0]
     shortfall = float((expected.max(-1) - chosen).max() / np.abs(expected).max())
     num_equal = int((actual.argmax(-1) == expected.argmax(-1)).all(axis=0).sum())
-    error = max(shortfall, relative_error(expected, actual))
-    return CaseResult(name, error, cosine_similarity(expected, actual), f"{num_equal} of {GREEDY_TOKENS} equal")
+    largest = max(shortfall, relative_error(expected, actual))
+    return CaseResult(name, largest, cosine_similarity(expected, actual), f"{num_equal} of {GREEDY_TOKENS} equal")
 
 
 def _greedy(model: PreTrainedModel, inputs: Inputs) -> tuple[Array, Array]:
