@@ -174,9 +174,10 @@ class Model:
 
     def _shape_beside(self, main: Array, spec: TensorSpec) -> list[int]:
         """Shape of an input that goes with the main one: by the names of axes, else by where they stand."""
-        sizes = dict(zip(self._specs[self.main_input_name].shape, main.shape, strict=True))
+        sizes: dict[str | int, int] = dict(zip(self._specs[self.main_input_name].shape, main.shape, strict=True))
+        last = main.ndim - 1
         return [
-            axis if isinstance(axis, int) else sizes.get(axis, main.shape[min(index, main.ndim - 1)])
+            axis if isinstance(axis, int) else sizes.get(axis, int(main.shape[min(index, last)]))
             for index, axis in enumerate(spec.shape)
         ]
 
