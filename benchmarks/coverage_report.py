@@ -36,7 +36,7 @@ def write_report(path: Path, run: Mapping[str, Any], groups: Mapping[str, str]) 
     """
     packages, outcomes = run["packages"], run["pairs"]
     versions = ", ".join(f"{name} {version}" for name, version in packages.items())
-    heads = [head for head in groups if _of_head(head, outcomes)]
+    heads = [head for head in groups if _of_head(head, outcomes) or run["registered"].get(head)]
     counts = {head: _count(head, outcomes, run["registered"]) for head in heads}
     parts = [_INTRODUCTION.format(transformers=packages["transformers"], packages=versions)]
     parts += [_summary(counts, groups), *(_head_section(head, outcomes) for head in heads)]
