@@ -48,7 +48,8 @@ class EncoderGraph(torch.nn.Module):
         first_token = torch.zeros(hidden.shape[0], 1, dtype=torch.long)
         with attend_through(self.model, no_attention, additive_mask), encoder_mask(self.model) as masks:
             run_decoder(self.model, first_token, encoded, named.get("attention_mask"), cache)
-        mask = [masks[-1].long()] if self.spec.mask is MaskSource.ENCODER else []
+        caught = masks[-1] if self.spec.mask is MaskSource.ENCODER else None
+        mask = [] if caught is None else [caught.long()]
         states = (cache.encoder_present[layer] for layer in self.spec.encoder_states)
         return (hidden, *mask, *(tensor for pair in states for tensor in pair))
 

@@ -103,7 +103,9 @@ def test_silence_and_a_quiet_end_of_whisper(tmp_path):
 
 def test_options_of_a_call_and_lists_of_numbers(tmp_path):
     reference = transformers.WhisperFeatureExtractor(chunk_length=2)
-    assert_same(reference, written(reference, tmp_path), WAVES[0].tolist(), do_normalize=True, return_attention_mask=True)
+    assert_same(
+        reference, written(reference, tmp_path), WAVES[0].tolist(), do_normalize=True, return_attention_mask=True
+    )
 
 
 def test_a_file_without_a_class_is_told_by_the_model_type(tmp_path):
