@@ -134,11 +134,20 @@ def _worker(engine: Engine, checkpoint: Path, work: Path, threads: int) -> Worke
     return Worker(python, f"headway.benchmarks.peers.{engine.module}", arguments, threads)
 
 
+_PREPARE = """
+import sys
+from headway.runtime import AutoModelForCausalLM
+AutoModelForCausalLM.from_pretrained(sys.argv[1], dtype=sys.argv[2], device="cpu", session_cache=True)
+"""
+
+
 def _export(checkpoint: Path, folder: Path, dtypes: Sequence[str]) -> None:
-    # In a process of its own: what torch leaves in memory must not count against anyone.
+    # In processes of their own: what torch, and preparing the sessions, leave in memory must not count against anyone.
     headway = str(Path(sys.executable).with_name("headway"))
     command = [headway, "export", str(checkpoint), str(folder), "--dtype", *dtypes, "--overwrite"]
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    for dtype in dtypes:
+        subprocess.run([sys.executable, "-c", _PREPARE, str(folder), dtype], check=True)
 
 
 def _prompt(checkpoint: Path) -> list[int]:
