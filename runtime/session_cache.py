@@ -7,7 +7,8 @@ decoding, which reads every weight, gets faster too. The results are the same nu
 
 An entry belongs to one state of the graph's files, one version of ONNX Runtime and one kind of CPU. It takes up to
 twice the model's size, so by default the second process that loads a graph makes it, not the first: what is loaded once
-never pays. Entries that were not used for longest go first when all together exceed the limit.
+never pays; and it is left alone where memory or disk would get tight. Entries that were not used for longest go first
+when all together exceed the limit.
 """
 
 from __future__ import annotations
@@ -25,6 +26,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from .generation.memory import available_memory_bytes
+
 logger = logging.getLogger("headway")
 
 SWITCH = "HEADWAY_SESSION_CACHE"
@@ -35,6 +38,9 @@ MAX_CACHE_BYTES = 16 << 30
 
 _MODEL_FILE, _DATA_FILE, _LOADED_FILE = "model.onnx", "model.onnx_data", "loaded_by"
 _MIN_EXTERNAL_BYTES = 1024
+# The original weights and the packed ones; and, while they are written, ONNX Runtime's copies of both.
+_ENTRY_PER_MODEL, _MEMORY_PER_MODEL = 2.5, 4
+_MOST_OF_DISK = 0.5
 
 
 @dataclass(frozen=True)
@@ -43,9 +49,11 @@ class PreparedGraph:
 
     Args:
         folder: where it lies.
+        model_bytes: size of the graph it is made of.
     """
 
     folder: Path
+    model_bytes: int = 0
 
     @property
     def path(self) -> Path:
@@ -87,10 +95,23 @@ class PreparedGraph:
         """A new folder beside the entry, to prepare it in.
 
         Raises:
-            OSError: the cache cannot be written.
+            OSError: the cache cannot be written, or memory, disk or the cache's limit leave too little room.
         """
         self.folder.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._require_room()
         return Path(tempfile.mkdtemp(prefix=".preparing-", dir=self.folder.parent))
+
+    def _require_room(self) -> None:
+        entry_bytes = _ENTRY_PER_MODEL * self.model_bytes
+        memory = available_memory_bytes()
+        if entry_bytes > MAX_CACHE_BYTES:
+            raise OSError(f"{entry_bytes:,.0f} bytes are more than the cache holds, {MAX_CACHE_BYTES:,}")
+        if entry_bytes > shutil.disk_usage(self.folder.parent).free * _MOST_OF_DISK:
+            raise OSError(f"{entry_bytes:,.0f} bytes would fill the disk")
+        if memory is not None and _MEMORY_PER_MODEL * self.model_bytes > memory:
+            raise OSError(
+                f"preparing needs {_MEMORY_PER_MODEL * self.model_bytes:,} bytes of memory; {memory:,} are free"
+            )
 
     def publish(self, staging: Path) -> None:
         """Put what was prepared in its place; another process may have been faster.
@@ -126,7 +147,8 @@ def prepared_graph(files: Iterable[Path], config: Mapping[str, str], runtime_ver
         root = _cache_root()
     except (OSError, RuntimeError):
         return None
-    if sum(state.st_size for _, state in states) < MIN_MODEL_BYTES:
+    model_bytes = sum(state.st_size for _, state in states)
+    if model_bytes < MIN_MODEL_BYTES:
         return None
     identity = {
         "files": [[name, state.st_size, state.st_mtime_ns, state.st_ino] for name, state in states],
@@ -135,7 +157,7 @@ def prepared_graph(files: Iterable[Path], config: Mapping[str, str], runtime_ver
         "cpu": _cpu(),
     }
     digest = hashlib.sha256(json.dumps(identity).encode()).hexdigest()
-    return PreparedGraph(root / digest[:32])
+    return PreparedGraph(root / digest[:32], model_bytes)
 
 
 def should_prepare(asked: bool | None) -> bool | None:

@@ -115,6 +115,18 @@ def test_switched_off(graph, cache, monkeypatch, switched_off_by):
     assert not cache.exists()
 
 
+@pytest.mark.parametrize("scarce", ["memory", "disk", "limit"])
+def test_nothing_is_prepared_where_room_is_scarce(graph, cache, monkeypatch, scarce):
+    if scarce == "memory":
+        monkeypatch.setattr(session_cache, "available_memory_bytes", lambda: graph.stat().st_size)
+    elif scarce == "disk":
+        monkeypatch.setattr(session_cache, "_MOST_OF_DISK", 0.0)
+    else:
+        monkeypatch.setattr(session_cache, "MAX_CACHE_BYTES", graph.stat().st_size)
+    assert opened_path(open_graph(graph, cache=True)) == graph
+    assert entries(cache) == []
+
+
 def test_the_least_recently_used_goes_first(tmp_path):
     for age, name in enumerate(["newest", "older", "oldest"]):
         (tmp_path / name).mkdir()
