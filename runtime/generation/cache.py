@@ -212,10 +212,16 @@ class SharedBufferCache:
 
         It is valid until this cache grows or its rows are selected.
         """
-        one = slice(row, row + 1)
-        buffers = [buffer[one] for buffer in self.buffers]
-        rows = (self.lengths[one], self.token_ids[one], self.is_long[one])
-        return self._of(self.specs, buffers, *rows, self.capacity)
+        return self._view(slice(row, row + 1))
+
+    def leading(self, num_rows: int) -> SharedBufferCache:
+        """The first rows as a cache of their own on the same memory, valid until this one grows."""
+        return self._view(slice(0, num_rows))
+
+    def _view(self, rows: slice) -> SharedBufferCache:
+        buffers = [buffer[rows] for buffer in self.buffers]
+        lengths, token_ids, is_long = self.lengths[rows], self.token_ids[rows], self.is_long[rows]
+        return self._of(self.specs, buffers, lengths, token_ids, is_long, self.capacity)
 
     def copy_row(self, row: int, length: int) -> list[NDArray[Any]]:
         """(1, heads, length, head_dim) copies of the first tokens of a row, one per buffer."""

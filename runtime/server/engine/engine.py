@@ -7,8 +7,6 @@ their client did). Other threads only put requests in and get pieces out.
 from __future__ import annotations
 
 import itertools
-import logging
-import threading
 from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -17,13 +15,11 @@ from typing import Any
 from ...errors import HeadwayError
 from ...generation.decoder import PREFILL_CHUNK_TOKENS
 from ...generation.prefix_cache import PrefixCache
-from ..faults import BusyError, UnavailableError, WorkerDiedError
 from ..settings import EngineSettings
+from ..turns import TurnThread
 from .requests import Piece
 from .sequence import Sequence
 from .slots import Slots, open_slots
-
-logger = logging.getLogger("headway")
 
 Outcome = Piece | HeadwayError
 Deliver = Callable[[list[tuple["Ticket", Outcome]]], None]
@@ -49,7 +45,15 @@ class Ticket:
         self.is_cancelled = True
 
 
-class GenerationEngine:
+@dataclass(frozen=True, eq=False)
+class _Entry:
+    """A sequence and the request it belongs to."""
+
+    ticket: Ticket
+    sequence: Sequence
+
+
+class GenerationEngine(TurnThread[_Entry]):
     """Runs sequences of many requests on one decoder.
 
     Args:
@@ -63,24 +67,12 @@ class GenerationEngine:
         self.model = model
         self.tokenizer = tokenizer
         self.settings = settings
-        self.name = name
         self.prefix_cache = PrefixCache(settings.prefix_cache_bytes) if settings.prefix_cache_bytes else None
         self.num_steps = 0
-        self.num_deaths = 0
-        self._arrived = threading.Condition()
-        self._waiting: deque[_Entry] = deque()
         self._running: list[_Entry] = []
-        self._outbox: list[tuple[Ticket, Outcome]] = []
         self._rotation = itertools.count()
-        self._is_closing = False
         self._slots = self._new_slots()
-        self._thread = threading.Thread(target=self._work, name=f"headway-engine-{name}", daemon=True)
-        self._thread.start()
-
-    @property
-    def num_waiting(self) -> int:
-        """Sequences that wait for a slot."""
-        return len(self._waiting)
+        super().__init__(name, f"headway-engine-{name}")
 
     @property
     def num_running(self) -> int:
@@ -94,51 +86,11 @@ class GenerationEngine:
             BusyError: too many wait already.
             UnavailableError: the engine is closing.
         """
-        with self._arrived:
-            if self._is_closing:
-                raise UnavailableError(f"{self.name} is stopping; send the request to another server.")
-            if len(self._waiting) + len(ticket.sequences) > self.settings.max_waiting:
-                raise BusyError(
-                    f"{len(self._waiting)} sequences wait for {self.name}; at most {self.settings.max_waiting} may. "
-                    "Try again later.",
-                    retry_after_s=1 + len(self._waiting) // self.settings.max_sequences,
-                )
-            self._waiting.extend(_Entry(ticket, sequence) for sequence in ticket.sequences)
-            self._arrived.notify()
+        retry_after_s = 1 + self.num_waiting // self.settings.max_sequences
+        entries = [_Entry(ticket, sequence) for sequence in ticket.sequences]
+        self._put(entries, self.settings.max_waiting, "sequences", retry_after_s)
 
-    def close(self, timeout_s: float | None = None) -> None:
-        """Finish what is queued and running, then end the thread."""
-        with self._arrived:
-            self._is_closing = True
-            self._arrived.notify()
-        self._thread.join(timeout_s)
-
-    def abort(self) -> None:
-        """Drop everything that is queued or running; for the end of the time that a shutdown may take."""
-        with self._arrived:
-            for entry in (*self._waiting, *self._running):
-                entry.ticket.cancel()
-            self._is_closing = True
-            self._arrived.notify()
-
-    def _work(self) -> None:
-        while self._has_work():
-            try:
-                self._step()
-            except Exception as error:
-                self._start_again(error)
-            self._post()
-
-    def _has_work(self) -> bool:
-        """Wait for a request; False once the engine is closing and nothing is left."""
-        with self._arrived:
-            while not self._waiting and not self._running:
-                if self._is_closing:
-                    return False
-                self._arrived.wait()
-        return True
-
-    def _step(self) -> None:
+    def _turn(self) -> None:
         self._leave()
         self._join()
         self._prefill()
@@ -156,8 +108,7 @@ class GenerationEngine:
     def _join(self) -> None:
         """Give free slots to the sequences that wait longest."""
         while self._slots.num_free:
-            with self._arrived:
-                entry = self._waiting.popleft() if self._waiting else None
+            entry = self._take()
             if entry is None:
                 break
             sequence = entry.sequence
@@ -223,35 +174,17 @@ class GenerationEngine:
         entry.ticket.cancel()
         self._close(entry, keep=False)
 
-    def _post(self) -> None:
-        """Hand over what the step produced, in one call for each receiver."""
-        outbox, self._outbox = self._outbox, []
-        by_receiver: dict[Deliver, list[tuple[Ticket, Outcome]]] = {}
-        for ticket, outcome in outbox:
-            by_receiver.setdefault(ticket.deliver, []).append((ticket, outcome))
-        for deliver, outcomes in by_receiver.items():
-            deliver(outcomes)
-
-    def _start_again(self, error: Exception) -> None:
-        """A step broke down: answer those that were in it, and go on with an empty cache."""
-        self.num_deaths += 1
-        logger.error("%s broke down (%s) and was started again.", self.name, type(error).__name__)
-        logger.debug("The step that broke down.", exc_info=error)
-        died = WorkerDiedError(f"{self.name} broke down while it answered; it was started again. Try again.")
+    def _give_up(self) -> Iterable[Ticket]:
+        """A step broke down: forget those that were in it, and go on with an empty cache."""
         tickets = dict.fromkeys(entry.ticket for entry in self._running)
         for ticket in tickets:
             ticket.cancel()
-            self._outbox.append((ticket, died))
         self._running = []
         self._slots = self._new_slots()
+        return tickets
+
+    def _owners(self) -> Iterable[Ticket]:
+        return (entry.ticket for entry in (*self._waiting, *self._running))
 
     def _new_slots(self) -> Slots:
         return open_slots(self.model.decoder, self.settings.max_sequences, self.prefix_cache)
-
-
-@dataclass(frozen=True, eq=False)
-class _Entry:
-    """A sequence and the request it belongs to."""
-
-    ticket: Ticket
-    sequence: Sequence

@@ -48,18 +48,6 @@ def open_slots(decoder: TokenDecoder, num_slots: int, prefix_cache: PrefixCache 
     return SeparateSlots(decoder, num_slots)
 
 
-class _SlotBuffers(SharedBufferCache):
-    """A cache whose first rows can be stepped alone."""
-
-    def leading(self, num_rows: int) -> SharedBufferCache:
-        """The first rows as a cache of their own on the same memory, valid until this one grows."""
-        first = slice(0, num_rows)
-        buffers = [buffer[first] for buffer in self.buffers]
-        return self._of(
-            self.specs, buffers, self.lengths[first], self.token_ids[first], self.is_long[first], self.capacity
-        )
-
-
 class SharedSlots:
     """Rows of one buffer, so that a step runs all sequences at once.
 
@@ -76,7 +64,7 @@ class SharedSlots:
         self._decoder = decoder
         self._prefix_cache = prefix_cache
         capacity = min(_FIRST_CAPACITY_TOKENS, decoder.max_positions or _FIRST_CAPACITY_TOKENS)
-        self._cache = _SlotBuffers(decoder.specs, num_slots, capacity, max_capacity=decoder.max_positions)
+        self._cache = SharedBufferCache(decoder.specs, num_slots, capacity, max_capacity=decoder.max_positions)
         self._is_open = np.zeros(num_slots, dtype=bool)
         self._views: dict[int, SharedBufferCache] = {}
         self._viewed_buffers: list[Any] = self._cache.buffers

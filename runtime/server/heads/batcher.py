@@ -7,23 +7,18 @@ do not wait for it.
 
 from __future__ import annotations
 
-import logging
-import threading
 import time
-from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from ...errors import HeadwayError, OptionError
 from ...pipelines.encode import CutLog
 from ...pipelines.windows import Window
-from ..faults import BusyError, UnavailableError, WorkerDiedError
 from ..settings import HeadSettings
+from ..turns import TurnThread
 from .adaptive_wait import AdaptiveWait
 from .rounds import Share, run_together
-
-logger = logging.getLogger("headway")
 
 Result = TypeVar("Result")
 
@@ -84,7 +79,7 @@ class Job:
         self.is_cancelled = True
 
 
-class HeadBatcher:
+class HeadBatcher(TurnThread[Job]):
     """Runs requests of many clients on one model.
 
     Args:
@@ -97,22 +92,10 @@ class HeadBatcher:
         self, settings: HeadSettings, name: str, observe_round: Callable[[int, int], None] = lambda rows, tokens: None
     ) -> None:
         self.settings = settings
-        self.name = name
-        self.num_deaths = 0
         self._observe_round = observe_round
-        self._arrived = threading.Condition()
-        self._waiting: deque[Job] = deque()
         self._active: dict[Job, Share] = {}
-        self._outbox: list[tuple[Job, Outcome]] = []
         self._wait = AdaptiveWait(settings.max_wait_s)
-        self._is_closing = False
-        self._thread = threading.Thread(target=self._work, name=f"headway-heads-{name}", daemon=True)
-        self._thread.start()
-
-    @property
-    def num_waiting(self) -> int:
-        """Requests that no round has taken yet."""
-        return len(self._waiting)
+        super().__init__(name, f"headway-heads-{name}")
 
     @property
     def num_running(self) -> int:
@@ -126,59 +109,19 @@ class HeadBatcher:
             BusyError: too many wait already.
             UnavailableError: the batcher is closing.
         """
-        with self._arrived:
-            if self._is_closing:
-                raise UnavailableError(f"{self.name} is stopping; send the request to another server.")
-            if len(self._waiting) >= self.settings.max_waiting:
-                raise BusyError(
-                    f"{len(self._waiting)} requests wait for {self.name}; at most {self.settings.max_waiting} may. "
-                    "Try again later."
-                )
-            self._waiting.append(job)
-            self._arrived.notify()
-
-    def close(self, timeout_s: float | None = None) -> None:
-        """Finish what is queued and running, then end the thread."""
-        with self._arrived:
-            self._is_closing = True
-            self._arrived.notify()
-        self._thread.join(timeout_s)
-
-    def abort(self) -> None:
-        """Drop everything that is queued or running; for the end of the time that a shutdown may take."""
-        with self._arrived:
-            for job in (*self._waiting, *self._active):
-                job.cancel()
-            self._is_closing = True
-            self._arrived.notify()
-
-    def _work(self) -> None:
-        while self._has_work():
-            try:
-                self._round()
-            except Exception as error:
-                self._start_again(error)
-            self._post()
-
-    def _has_work(self) -> bool:
-        """Wait for a request, and under load a moment for others; False once closing and nothing is left."""
-        with self._arrived:
-            while not self._waiting and not self._active:
-                if self._is_closing:
-                    return False
-                self._arrived.wait()
-            if not self._active and self._wait.seconds:
-                self._wait_for_others()
-        return True
+        self._put((job,), self.settings.max_waiting, "requests")
 
     def _wait_for_others(self) -> None:
+        """Under load, a moment in which the stragglers of the last round come."""
+        if self._active or not self._wait.seconds:
+            return
         end = time.monotonic() + self._wait.seconds
         while len(self._waiting) < self._wait.expected_requests and not self._is_closing:
             rest = end - time.monotonic()
             if rest <= 0 or not self._arrived.wait(rest):
                 return
 
-    def _round(self) -> None:
+    def _turn(self) -> None:
         self._take_in()
         self._run_calls()
         self._run_rows()
@@ -189,8 +132,7 @@ class HeadBatcher:
         num_tokens = 0
         num_taken = len(self._active)
         while num_tokens < self.settings.max_round_tokens:
-            with self._arrived:
-                job = self._waiting.popleft() if self._waiting else None
+            job = self._take()
             if job is None:
                 break
             if job.is_cancelled:
@@ -258,26 +200,13 @@ class HeadBatcher:
             self._outbox.append((job, self._breakdown(error)))
         return None
 
-    def _post(self) -> None:
-        """Hand over what the round produced, in one call for each receiver."""
-        outbox, self._outbox = self._outbox, []
-        by_receiver: dict[Deliver, list[tuple[Job, Outcome]]] = {}
-        for job, outcome in outbox:
-            by_receiver.setdefault(job.deliver, []).append((job, outcome))
-        for deliver, outcomes in by_receiver.items():
-            deliver(outcomes)
+    def _give_up(self) -> Iterable[Job]:
+        """A round broke down: forget those that were in it."""
+        jobs, self._active = tuple(self._active), {}
+        return jobs
 
-    def _start_again(self, error: Exception) -> None:
-        """A round broke down: answer those that were in it, and go on."""
-        died = self._breakdown(error)
-        self._outbox.extend((job, died) for job in self._active)
-        self._active = {}
-
-    def _breakdown(self, error: Exception) -> WorkerDiedError:
-        self.num_deaths += 1
-        logger.error("%s broke down (%s) and was started again.", self.name, type(error).__name__)
-        logger.debug("What broke down.", exc_info=error)
-        return WorkerDiedError(f"{self.name} broke down while it answered; it was started again. Try again.")
+    def _owners(self) -> Iterable[Job]:
+        return (*self._waiting, *self._active)
 
 
 def _share(job: Job) -> Share:
