@@ -13,8 +13,17 @@ import numpy as np
 import onnx_ir
 from numpy.typing import NDArray
 
-from ..fusions.base import CONTRIB, add_initializer, insert_before, replace_value
-from .linears import Floats, Linear, drop_unused, find_embeddings, find_linears
+from ..fusions.base import CONTRIB, add_initializer, insert_before, only_user, replace_value
+from .linears import (
+    Floats,
+    Linear,
+    bias_addition,
+    drop_unused,
+    find_embeddings,
+    find_linears,
+    split_widths,
+    stored_values,
+)
 from .weight_only import quantize_to_8_bits
 
 _LARGEST_CODE = 127
@@ -65,26 +74,54 @@ def rounded_activations(rows: Floats) -> Floats:
 
 
 def _replace(linear: Linear, shared: dict[onnx_ir.Value, _Quantized]) -> None:
+    """The product, the addition of its bias and its split: one operator for each part of the split."""
     quantized = shared.get(linear.activation) or _quantize(linear)
     shared[linear.activation] = quantized
     codes, scales = rounded_per_channel(linear.weight_values())
-    stored = np.ascontiguousarray(codes.T)  # (in, out)
-    weight = add_initializer(linear.node, f"{linear.name}_int8", onnx_ir.tensor(stored))
-    weight_scales = add_initializer(linear.node, f"{linear.name}_scales", onnx_ir.tensor(scales))
-    product = onnx_ir.node(
-        "MatMulIntegerToFloat",
-        [
-            quantized.codes,
-            weight,
-            quantized.scale,
-            weight_scales,
+    addition, bias = bias_addition(linear)
+    last = addition or linear.node
+    for part in _parts(linear, last.outputs[0]):
+        named = f"{linear.name}{part.suffix}"
+        # (in, out), as the operator reads it.
+        weight = add_initializer(last, f"{named}_int8", onnx_ir.tensor(np.ascontiguousarray(codes[part.channels].T)))
+        inputs = [quantized.codes, weight, quantized.scale]
+        inputs += [
+            add_initializer(last, f"{named}_scales", onnx_ir.tensor(scales[part.channels])),
             quantized.zero_point,
-            *([None, linear.bias] if linear.bias is not None else []),
-        ],
-        domain=CONTRIB,
-    )
-    insert_before(linear.node, [product])
-    replace_value(linear.node.outputs[0], product.outputs[0])
+        ]
+        if bias is not None and part.suffix:
+            piece = stored_values(bias)[part.channels]
+            inputs += [None, add_initializer(last, f"{named}_bias", onnx_ir.tensor(piece))]
+        elif bias is not None:
+            inputs += [None, bias]
+        product = onnx_ir.node("MatMulIntegerToFloat", inputs, domain=CONTRIB)
+        insert_before(last, [product])
+        replace_value(part.output, product.outputs[0])
+
+
+@dataclass(frozen=True)
+class _Part:
+    """Some of a layer's output channels, and the value that they are."""
+
+    channels: slice
+    output: onnx_ir.Value
+    suffix: str = ""
+
+
+def _parts(linear: Linear, output: onnx_ir.Value) -> list[_Part]:
+    """The parts that a packed projection is split into, so that none is copied; otherwise the whole.
+
+    The activation is quantized once for all of them, which is what packing saves elsewhere.
+    """
+    split = only_user(output)
+    widths = split_widths(split)
+    if split is None or sum(widths) != linear.out_features or linear.bias is not None:
+        return [_Part(slice(None), output)]
+    starts = np.cumsum([0, *widths]).tolist()
+    return [
+        _Part(slice(start, start + width), value, f"_{index}")
+        for index, (start, width, value) in enumerate(zip(starts, widths, split.outputs, strict=False))
+    ]
 
 
 def _quantize(linear: Linear) -> _Quantized:

@@ -9,7 +9,7 @@ import numpy as np
 import onnx_ir
 from numpy.typing import NDArray
 
-from ..fusions.base import CONTRIB, producer
+from ..fusions.base import CONTRIB, only_user, producer
 
 Floats = NDArray[np.float32]
 
@@ -68,6 +68,25 @@ def find_linears(model: onnx_ir.Model) -> list[Linear]:
     """Every product with a stored float32 weight that is worth quantizing, in the graph's order."""
     found = (_MATCHERS[node.op_type](node) for node in model.graph if node.op_type in _MATCHERS)
     return [linear for linear in found if linear is not None and linear.in_features >= _LEAST_CHANNELS]
+
+
+def bias_addition(linear: Linear) -> tuple[onnx_ir.Node | None, onnx_ir.Value | None]:
+    """The node that adds a layer's bias, and the bias (out,); no node where the product adds it itself."""
+    addition = only_user(linear.node.outputs[0])
+    if linear.bias is not None or addition is None or addition.op_type != "Add":
+        return None, linear.bias
+    for value in addition.inputs:
+        if value is not None and value.is_initializer() and _shape(value) == (linear.out_features,):
+            return addition, value
+    return None, None
+
+
+def split_widths(node: onnx_ir.Node | None) -> tuple[int, ...]:
+    """Sizes of the parts of a Split of the last axis; empty for anything else."""
+    if node is None or node.op_type != "Split" or len(node.inputs) < 2 or _attribute(node, "axis", 0) != -1:
+        return ()
+    sizes = node.inputs[1]
+    return tuple(sizes.const_value.numpy().tolist()) if sizes is not None and sizes.const_value is not None else ()
 
 
 def find_embeddings(model: onnx_ir.Model) -> list[onnx_ir.Node]:

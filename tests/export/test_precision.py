@@ -141,6 +141,35 @@ def test_an_activation_of_several_layers_is_quantized_once():
         np.testing.assert_allclose(product, given @ weight, atol=0.3)
 
 
+def test_a_packed_projection_is_written_in_its_parts_with_their_biases():
+    generator = np.random.default_rng(3)
+    weight, bias = (generator.standard_normal(shape).astype(np.float32) for shape in ((40, 60), (60,)))
+    floats = onnx_ir.TensorType(onnx_ir.DataType.FLOAT)
+    rows = onnx_ir.Value(name="rows", type=floats, shape=onnx_ir.Shape(["n", 40]))
+    stored = [
+        onnx_ir.Value(name=name, const_value=onnx_ir.tensor(array), shape=onnx_ir.Shape(array.shape))
+        for name, array in {"w": weight, "b": bias, "sizes": np.array([30, 20, 10])}.items()
+    ]
+    for value in stored[:2]:
+        value.type = floats
+    product = onnx_ir.node("MatMul", [rows, stored[0]])
+    addition = onnx_ir.node("Add", [product.outputs[0], stored[1]])
+    split = onnx_ir.node("Split", [addition.outputs[0], stored[2]], {"axis": -1}, num_outputs=3)
+    readers = [onnx_ir.node("Relu", [part]) for part in split.outputs]
+    for reader in readers:
+        reader.outputs[0].type = floats
+    outputs = [reader.outputs[0] for reader in readers]
+    nodes = [product, addition, split, *readers]
+    graph = onnx_ir.Graph([rows], outputs, nodes=nodes, initializers=stored, opset_imports={"": 21}, name="packed")
+    model = onnx_ir.Model(graph, ir_version=10)
+    quantize_dynamically(model)
+    assert Counter(node.op_type for node in graph) == {"DynamicQuantizeLinear": 1, "MatMulIntegerToFloat": 3, "Relu": 3}
+    session = onnxruntime.InferenceSession(onnx_ir.to_proto(model).SerializeToString())
+    given = generator.standard_normal((5, 40)).astype(np.float32)
+    expected = np.maximum(given @ weight + bias, 0)
+    np.testing.assert_allclose(np.concatenate(session.run(None, {"rows": given}), axis=1), expected, atol=0.3)
+
+
 @pytest.mark.parametrize("dtype", sorted(REDUCED))
 def test_decoders_generate_in_every_precision(decoder, dtype):
     model = AutoModelForCausalLM.from_pretrained(decoder, dtype=dtype, device="cpu", num_threads=1)
