@@ -11,13 +11,16 @@ CPU := .venv-cpu
 SOURCES := $(shell find export runtime benchmarks -name '*.py' -o -name py.typed) README.md
 
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint types bench coverage clean
+.PHONY: help demo serve-demo test lint types bench coverage clean
 
 help:  ## Print these targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 demo: $(DEV)/.installed $(CPU)/.installed  ## Export real models and run them without PyTorch, beside PyTorch
 	$(DEV_PYTHON) -m headway.benchmarks.demo --runtime-python $(CPU)/bin/python
+
+serve-demo: $(DEV)/.installed  ## Serve the demo's models at http://localhost:8000/, exported first where they are not yet
+	$(DEV_PYTHON) -m headway.benchmarks.serve_demo
 
 test: lint types  ## Run the whole suite: ruff, mypy, pytest, the built wheel in a clean environment
 	$(DEV_PYTHON) -m pytest $(PYTEST_ARGUMENTS)

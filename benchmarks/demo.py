@@ -106,7 +106,7 @@ def run_demo(runtime_python: str, folder: Path) -> None:
         print(f"\n{example.name} ({example.task})", flush=True)
         checkpoint = example.checkpoint(folder / "checkpoints" / example.name)
         artifact = folder / "artifacts" / example.name
-        export_seconds = _export(checkpoint, artifact)
+        export_seconds = export_artifact(checkpoint, artifact)
         comparison = _compare(example, runtime_python, artifact, checkpoint)
         print_examples(example.task, example.texts, comparison.pop("results"))
         rows.append(
@@ -142,7 +142,7 @@ def _measure_environments(runtime_python: str) -> dict[str, Any]:
     }
 
 
-def _export(checkpoint: Path, artifact: Path) -> float:
+def export_artifact(checkpoint: Path, artifact: Path) -> float:
     """Run ``headway export`` as a user would; return the seconds it took."""
     command = [str(Path(sys.executable).with_name("headway")), "export", str(checkpoint), str(artifact), "--overwrite"]
     print(f"  headway export {checkpoint} {artifact}", flush=True)
