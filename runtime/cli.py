@@ -23,10 +23,12 @@ from .errors import HeadwayError
 COMMANDS: Mapping[str, str] = {
     "export": "headway.export.cli",
     "inspect": "headway.runtime.commands.inspect",
+    "tune": "headway.runtime.commands.tune",
     "run": "headway.runtime.commands.run",
     "generate": "headway.runtime.commands.generate",
     "chat": "headway.runtime.commands.chat",
     "serve": "headway.runtime.commands.serve",
+    "triton": "headway.runtime.commands.triton",
 }
 
 # What commands call the texts that they take any number of.
