@@ -67,7 +67,6 @@ class Variant:
     files: tuple[FileEntry, ...]
     verification: Mapping[str, Any] = field(default_factory=dict)
     fusions: tuple[str, ...] = ()
-    tuned: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def size_bytes(self) -> int:
@@ -77,7 +76,11 @@ class Variant:
 
 @dataclass(frozen=True)
 class Manifest:
-    """What ``headway.json`` says about an artifact."""
+    """What ``headway.json`` says about an artifact.
+
+    ``tuned`` holds what ``headway tune`` found, by machine: a fingerprint's key → the JSON form of a
+    :class:`~headway.runtime.tuning.setup.TuningRecord`, which is checked when it is used.
+    """
 
     task: str
     architecture: str
@@ -90,6 +93,7 @@ class Manifest:
     max_decoder_length: int | None = None
     heads: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
+    tuned: Mapping[str, Any] = field(default_factory=dict)
     format_version: int = FORMAT_VERSION
 
     def with_variant(self, dtype: str, variant: Variant) -> Manifest:

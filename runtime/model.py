@@ -19,6 +19,7 @@ from .model_loading import HubOptions, open_artifact
 from .outputs import ModelOutput
 from .providers import Provider
 from .session import Session, SessionOptions
+from .tuning.loading import tuned_load
 
 Array = NDArray[Any]
 
@@ -62,6 +63,7 @@ class Model:
         providers: Sequence[Provider] | None = None,
         num_threads: int | None = None,
         session_cache: bool | None = None,
+        tuned: bool = True,
         file_name: str | None = None,
         subfolder: str | None = None,
         revision: str | None = None,
@@ -82,6 +84,8 @@ class Model:
             num_threads: threads within an operator; None takes the CPUs this process may use.
             session_cache: keep the graph prepared on disk, so that later loads take a fraction of the time and memory:
                 True now, False never, None once a second process loads it. On the CPU only.
+            tuned: take precision and session options that are left open from what ``headway tune`` measured on this
+                machine, where it did.
             file_name: an explicit ONNX file of the folder, in place of a precision's.
             subfolder: the artifact's folder inside the folder or repository.
             revision: branch, tag or commit on the hub.
@@ -101,6 +105,8 @@ class Model:
             name_or_path, hub, dtype=dtype, file_name=file_name, task=getattr(cls, "task", None), export=export
         )
         options = SessionOptions(device=device, providers=providers, num_threads=num_threads, cache=session_cache)
+        if tuned:
+            dtype, options = tuned_load(artifact, dtype, file_name, options)
         return cls.from_artifact(artifact, dtype, file_name, options, name_or_path=str(name_or_path))
 
     @classmethod
@@ -116,8 +122,8 @@ class Model:
         require_task(artifact, cls)
         session = Session(artifact.model_file("model", dtype, file_name), artifact.folder, options)
         if file_name is None:
-            _require_described(session, artifact, dtype)
-        _require_outputs(session, cls)
+            require_described(session, artifact, dtype)
+        require_outputs(session, cls)
         return cls(artifact, session, name_or_path=name_or_path, dtype=artifact.chosen_dtype(dtype))
 
     @overload
@@ -254,7 +260,7 @@ def require_task(artifact: Artifact, model_class: type[Model]) -> None:
     )
 
 
-def _require_described(session: Session, artifact: Artifact, dtype: str | None) -> None:
+def require_described(session: Session, artifact: Artifact, dtype: str | None) -> None:
     """The graph has the inputs and outputs that the manifest says."""
     if artifact.manifest is None:
         return
@@ -270,7 +276,7 @@ def _require_described(session: Session, artifact: Artifact, dtype: str | None) 
             )
 
 
-def _require_outputs(session: Session, model_class: type[Model]) -> None:
+def require_outputs(session: Session, model_class: type[Model]) -> None:
     """A folder without a manifest says what it is for only by the graph's outputs."""
     ranks = {spec.name: spec.rank for spec in session.outputs}
     for name, rank in model_class.output_ranks.items():

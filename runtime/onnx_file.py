@@ -8,6 +8,7 @@ Field numbers are those of onnx.proto3; wire format: https://protobuf.dev/progra
 from __future__ import annotations
 
 import mmap
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,7 @@ _ATTRIBUTE.update({6: _GRAPH, 11: _GRAPH})
 _TRAINING: _Schema = {1: _GRAPH, 2: _GRAPH}
 _FUNCTION: _Schema = {7: _NODE, 11: _ATTRIBUTE}
 _MODEL_GRAPH_FIELD = 7
+_NODE_FIELD, _NODE_INPUT_FIELD, _NODE_OPERATOR_FIELD = 1, 1, 4
 _MODEL: _Schema = {_MODEL_GRAPH_FIELD: _GRAPH, 20: _TRAINING, 25: _FUNCTION}
 
 # ONNX Runtime reads such a location as an address in its own memory.
@@ -48,17 +50,46 @@ def check_onnx_file(path: Path, folder: Path) -> list[Path]:
         ArtifactNotFoundError: an external data file is missing.
         UnsafeArtifactError: an external data location leaves the folder.
     """
+    return [_safe_data_path(path, location, folder) for location in external_locations(path)]
+
+
+def external_locations(path: Path) -> list[str]:
+    """Where an ONNX file says that its external data lies, relative to its own folder.
+
+    Raises:
+        CorruptArtifactError: the file is empty, truncated, or no protobuf.
+        ArtifactNotFoundError: it is missing.
+    """
     if not is_regular_file(path):
         raise ArtifactNotFoundError(f"{path} is missing, or is no file. Copy or export it again.")
     try:
-        locations = _read_locations(path)
+        return sorted(_read_locations(path))
     except OSError as error:
         raise CorruptArtifactError(f"{path} cannot be read: {error.strerror}. Check its permissions.") from error
     except (IndexError, UnicodeDecodeError, RecursionError) as error:
         raise CorruptArtifactError(
             f"{path} is truncated or not an ONNX file ({error}). Copy or export it again."
         ) from error
-    return [_safe_data_path(path, location, folder) for location in sorted(locations)]
+
+
+def operator_counts(path: Path) -> Counter[str]:
+    """How often the graph of an ONNX file holds each operator, by name without its domain; nested graphs left out.
+
+    Raises:
+        CorruptArtifactError: the file is no protobuf.
+    """
+    try:
+        with path.open("rb") as stream, mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as buffer:
+            return Counter(_operators(buffer))
+    except (IndexError, UnicodeDecodeError, ValueError) as error:
+        raise CorruptArtifactError(f"{path} is not an ONNX file ({error}). Copy or export it again.") from error
+
+
+def _operators(buffer: mmap.mmap) -> Iterator[str]:
+    for number, _, begin, stop in _fields(buffer, 0, len(buffer)):
+        if number == _MODEL_GRAPH_FIELD:
+            for _, operator in _nodes(buffer, begin, stop):
+                yield operator
 
 
 def _read_locations(path: Path) -> set[str]:
@@ -70,6 +101,30 @@ def _read_locations(path: Path) -> set[str]:
         if not any(number == _MODEL_GRAPH_FIELD for number, *_ in _fields(buffer, 0, len(buffer))):
             raise IndexError("it holds no graph")
         return set(_external_locations(buffer, 0, len(buffer), _MODEL))
+
+
+def readers_of(path: Path, names: frozenset[str]) -> dict[str, set[str]]:
+    """Values of a graph by name → the types of the operators that read them, those in nested graphs left out."""
+    found: dict[str, set[str]] = {}
+    with path.open("rb") as stream, mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as buffer:
+        for number, _, begin, stop in _fields(buffer, 0, len(buffer)):
+            if number == _MODEL_GRAPH_FIELD:
+                for inputs, operator in _nodes(buffer, begin, stop):
+                    for name in names & inputs:
+                        found.setdefault(name, set()).add(operator)
+    return found
+
+
+def _nodes(buffer: mmap.mmap, start: int, end: int) -> Iterator[tuple[set[str], str]]:
+    """Inputs and operator type of each NodeProto of a GraphProto."""
+    for number, _, begin, stop in _fields(buffer, start, end):
+        if number != _NODE_FIELD:
+            continue
+        wanted = (_NODE_INPUT_FIELD, _NODE_OPERATOR_FIELD)
+        spans = [(field, first, last) for field, _, first, last in _fields(buffer, begin, stop) if field in wanted]
+        texts = [(field, buffer[first:last].decode("utf-8")) for field, first, last in spans]
+        inputs = {text for field, text in texts if field == _NODE_INPUT_FIELD}
+        yield inputs, next((text for field, text in texts if field == _NODE_OPERATOR_FIELD), "")
 
 
 def _safe_data_path(model: Path, location: str, folder: Path) -> Path:

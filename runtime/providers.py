@@ -96,13 +96,23 @@ def _openvino(available: Sequence[str], index: int) -> list[Provider]:
     return [(OPENVINO_PROVIDER, {"device_type": "CPU"}), CPU_PROVIDER]
 
 
+def auto_device(available: Sequence[str]) -> tuple[str, str]:
+    """What ``device="auto"`` stands for, ``"cuda"`` or ``"cpu"``, and why.
+
+    Args:
+        available: providers of the installed onnxruntime.
+    """
+    if CUDA_PROVIDER not in available:
+        return "cpu", "this onnxruntime has no CUDA provider"
+    if not _nvidia_driver_present():
+        return "cpu", "no NVIDIA driver"
+    return "cuda", "the CUDA provider and an NVIDIA driver are there"
+
+
 def _auto(available: Sequence[str], index: int) -> list[Provider]:
-    if CUDA_PROVIDER in available and _nvidia_driver_present():
-        logger.info("device='auto' chose cuda: the CUDA provider and an NVIDIA driver are there")
-        return _cuda(available, index)
-    reason = "no NVIDIA driver" if CUDA_PROVIDER in available else "this onnxruntime has no CUDA provider"
-    logger.info("device='auto' chose cpu: %s", reason)
-    return [CPU_PROVIDER]
+    device, reason = auto_device(available)
+    logger.info("device='auto' chose %s: %s", device, reason)
+    return _DEVICES[device](available, index)
 
 
 _DEVICES: Mapping[str, Callable[[Sequence[str], int], list[Provider]]] = {

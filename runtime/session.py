@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 import shutil
+import threading
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .artifact import TensorSpec
+from .batch_runs import BatchRuns, RunPlan, has_independent_rows
 from .errors import CorruptArtifactError, InputError, OptionError, ProviderError
 from .onnx_file import check_onnx_file
 from .providers import (
@@ -61,6 +63,10 @@ class SessionOptions:
         config: further ONNX Runtime session configuration entries, name → value.
         cache: keep the graph prepared on disk for later loads: True now, False never, None once a second process
             loads it (see :mod:`headway.runtime.session_cache`). The CPU only.
+        arena: keep freed memory for the next run, which is faster and takes more.
+        precision: what OpenVINO computes in: None for what the graph says, ``"bf16"`` where the CPU has it.
+        memory_limit_bytes: most memory that CUDA's arena takes; None for no limit.
+        runs: how large batches are cut into runs (see :mod:`headway.runtime.batch_runs`); empty runs them whole.
     """
 
     device: str | int = "auto"
@@ -68,6 +74,10 @@ class SessionOptions:
     num_threads: int | None = None
     config: Mapping[str, str] | None = None
     cache: bool | None = None
+    arena: bool = True
+    precision: str | None = None
+    memory_limit_bytes: int | None = None
+    runs: tuple[RunPlan, ...] = ()
 
 
 class Session:
@@ -99,6 +109,9 @@ class Session:
         self.input_names = tuple(spec.name for spec in self.inputs)
         self.output_names = tuple(spec.name for spec in self.outputs)
         self._output_list = list(self.output_names)
+        self._twin: Session | None = None
+        self._lock = threading.Lock()
+        self._batch_runs = self._plan_runs()
 
     def __repr__(self) -> str:
         return f"Session({str(self.path)!r}, inputs={list(self.input_names)}, outputs={list(self.output_names)})"
@@ -123,11 +136,37 @@ class Session:
         Raises:
             InputError: ONNX Runtime refused the values, such as ids outside the vocabulary.
         """
+        if self._batch_runs is not None:
+            return self._batch_runs.run(feeds, output_names or self._output_list)
+        return self._run_whole(feeds, output_names or self._output_list)
+
+    def single_threaded(self) -> Session:
+        """This graph in a session of one thread, which runs on the thread that calls it; opened once, when needed."""
+        if self.num_threads == 1 and not self.options.runs:
+            return self
+        with self._lock:
+            if self._twin is None:
+                self._twin = Session(self.path, self.folder, replace(self.options, num_threads=1, runs=()))
+        return self._twin
+
+    def _run_whole(self, feeds: Mapping[str, Array], output_names: Sequence[str]) -> list[Array]:
         try:
-            results: list[Array] = self.ort_session.run(output_names or self._output_list, feeds)
+            results: list[Array] = self.ort_session.run(output_names, feeds)
         except Exception as error:
             raise _run_error(error, feeds) from error
         return results
+
+    def _plan_runs(self) -> BatchRuns | None:
+        if not self.options.runs or not has_independent_rows(self.inputs, self.outputs):
+            return None
+
+        if self.num_threads == 1:
+            return BatchRuns(self.options.runs, self.inputs, self._run_whole, self._run_whole)
+
+        def run_alone(feeds: Mapping[str, Array], output_names: Sequence[str]) -> list[Array]:
+            return self.single_threaded().run(feeds, output_names)
+
+        return BatchRuns(self.options.runs, self.inputs, self._run_whole, run_alone)
 
 
 def _specs(ort_session: Any, path: Path) -> tuple[tuple[TensorSpec, ...], tuple[TensorSpec, ...]]:
@@ -158,6 +197,7 @@ def _ort_options(options: SessionOptions, provider: Provider) -> Any:
     ort_options = import_onnxruntime().SessionOptions()
     ort_options.intra_op_num_threads = int(threads) if threads else usable_cpu_count()
     ort_options.inter_op_num_threads = 1
+    ort_options.enable_cpu_mem_arena = options.arena
     # What goes wrong on the CPU comes as an exception; other providers log what they lack and are dropped.
     ort_options.log_severity_level = 4 if provider_name(provider) == CPU_PROVIDER else 3
     for name, value in (options.config or {}).items():

@@ -72,6 +72,7 @@ def _text(facts: Mapping[str, Any]) -> Iterator[str]:
         yield ""
         yield f"{name}  {size_text(variant['size_bytes'])}"
         yield from _variant_lines(variant)
+    yield from _tuned_lines(facts["tuned"])
     if facts["packages"]:
         yield ""
         yield "made with " + ", ".join(f"{name} {version}" for name, version in facts["packages"].items())
@@ -155,6 +156,15 @@ def _operators(counts: Mapping[str, int]) -> str:
 
 def _shape(spec: Mapping[str, Any]) -> str:
     return f"({', '.join(str(axis) for axis in spec['shape'])})"
+
+
+def _tuned_lines(tuned: Mapping[str, Any]) -> Iterator[str]:
+    """What ``headway tune`` found on each machine; a record may come from anywhere and hold anything."""
+    for record in tuned.values():
+        if isinstance(record, Mapping) and isinstance(record.get("setup"), Mapping):
+            yield ""
+            gain = f"{_figure(record.get('gain'))} times as fast as untuned"
+            yield f"tuned for {record.get('machine')}: {record['setup'].get('dtype')}, {gain}"
 
 
 def _check_lines(check: Mapping[str, Any] | None) -> Iterator[str]:

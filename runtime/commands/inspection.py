@@ -20,9 +20,9 @@ def inspect_artifact(artifact: Artifact) -> dict[str, Any]:
 
     Returns:
         ``folder``, ``format_version``, ``task``, ``architecture``, ``model_type``, ``max_length``, ``labels``,
-        ``variants`` (precision → ``size_bytes``, ``files``, ``graphs``, ``verification``, ``fusions``, ``tuned``),
-        ``tokenizer``, ``preprocessing``, ``sentence_transformers``, ``trace``, ``source``, ``packages`` and
-        ``warnings``.
+        ``variants`` (precision → ``size_bytes``, ``files``, ``graphs``, ``verification``, ``fusions``),
+        ``tokenizer``, ``preprocessing``, ``sentence_transformers``, ``trace``, ``source``, ``packages``, ``tuned``
+        (machine → what ``headway tune`` found) and ``warnings``.
     """
     manifest = artifact.manifest
     warnings = list(manifest.warnings) if manifest else ["no headway.json: another tool wrote this folder"]
@@ -45,6 +45,7 @@ def inspect_artifact(artifact: Artifact) -> dict[str, Any]:
         "trace": dict(manifest.trace) if manifest else {},
         "source": dict(manifest.source) if manifest else {},
         "packages": dict(manifest.packages) if manifest else {},
+        "tuned": dict(manifest.tuned) if manifest else {},
         "warnings": warnings,
     }
 
@@ -77,7 +78,6 @@ def _variants(artifact: Artifact, warnings: list[str]) -> dict[str, Any]:
             },
             "verification": dict(variant.verification),
             "fusions": list(variant.fusions),
-            "tuned": dict(variant.tuned),
         }
         for dtype, variant in artifact.manifest.variants.items()
     }

@@ -15,6 +15,7 @@ from ..models import Model, model_class_of
 from ..providers import Provider
 from ..session import SessionOptions
 from ..tokenization.tokenizer import Tokenizer
+from ..tuning.loading import tuned_load
 from .base import Parts, Pipeline
 from .inputs import describe
 from .registry import PIPELINES, pipeline_class, resolve_task
@@ -32,6 +33,7 @@ def pipeline(
     dtype: str | None = None,
     num_threads: int | None = None,
     session_cache: bool | None = None,
+    tuned: bool = True,
     providers: Sequence[Provider] | None = None,
     revision: str | None = None,
     token: str | bool | None = None,
@@ -58,6 +60,8 @@ def pipeline(
         num_threads: threads within an operator; None takes the CPUs this process may use.
         session_cache: keep the graph prepared on disk for later loads: True now, False never, None once a second
             process loads it.
+        tuned: take precision and session options that are left open from what ``headway tune`` measured on this
+            machine, where it did.
         providers: an explicit ONNX Runtime provider list; it wins over ``device``.
         revision: branch, tag or commit of a hub repository.
         token: hub token for private repositories.
@@ -89,6 +93,8 @@ def pipeline(
         session = SessionOptions(
             device=_device(device), providers=providers, num_threads=num_threads, cache=session_cache
         )
+        if tuned:
+            dtype, session = tuned_load(artifact, dtype, file_name, session)
         model_class = model_class_of(found.model_task, artifact)
         loaded = model_class.from_artifact(artifact, dtype, file_name, session, str(model))
     else:

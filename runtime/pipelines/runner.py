@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..artifact import TensorSpec
+from ..batch_runs import plan_for
 from ..batching import (
     IntArray,
     PaddedBatch,
@@ -77,7 +78,8 @@ class Runner:
             return
         session, num_streams = self._sides.for_work(len(rows.ids), options.num_streams)
         make_batches = token_batches if self.pad_token_id is not None else equal_length_batches
-        batches = make_batches(rows.lengths, self.budget(options, num_streams), options.batch_size)
+        budget = self.budget(options, num_streams, len(rows.ids))
+        batches = make_batches(rows.lengths, budget, options.batch_size)
         padded = padded_batches(rows, batches, self.pad_token_id or 0)
         for batch, outputs in side_by_side(lambda batch: self.run_batch(batch, session), padded, num_streams):
             yield batch, outputs
@@ -89,12 +91,15 @@ class Runner:
         feeds = {spec.name: feed(spec, batch) for spec in self._inputs}
         return [_as_float32(output) for output in (session or self._session).run(feeds, self.output_names)]
 
-    def budget(self, options: PipelineOptions, num_streams: int = 1) -> int | None:
-        """Most padded tokens of a batch under these options."""
+    def budget(self, options: PipelineOptions, num_streams: int = 1, num_tokens: int = 0) -> int | None:
+        """Most padded tokens of a batch under these options, of work of so many tokens."""
         if options.max_batch_tokens is not None:
             return options.max_batch_tokens
         if options.batch_size is not None:
             return None
+        tuned = plan_for(num_tokens, self._session.options.runs).run_tokens
+        if tuned is not None:
+            return tuned
         return self._default_budget if num_streams == 1 else STREAM_BATCH_TOKENS
 
 

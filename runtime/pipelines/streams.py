@@ -6,13 +6,12 @@ text alone is faster on the model's own session.
 
 from __future__ import annotations
 
-import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import replace
 from typing import TypeVar
 
+from ..batch_runs import plan_for
 from ..session import Session
 
 Item = TypeVar("Item")
@@ -34,21 +33,20 @@ class SideSession:
     def __init__(self, session: Session) -> None:
         self._own = session
         self._is_possible = session.provider == "CPUExecutionProvider" and _model_bytes(session) <= _MAX_MODEL_BYTES
-        self._opened: Session | None = None
-        self._lock = threading.Lock()
+        self._is_open = False
 
     def for_work(self, num_tokens: int, num_streams: int | None) -> tuple[Session, int]:
         """The session for some work, and how many batches to run on it at the same time."""
+        if num_streams is None and self._own.options.runs:
+            num_streams = plan_for(num_tokens, self._own.options.runs).num_streams
+            is_worth_it = True
+        else:
+            is_worth_it = self._is_open or num_tokens >= MIN_TOKENS
         num_streams = self._own.num_threads if num_streams is None else num_streams
-        if num_streams == 1 or not self._is_possible:
+        if num_streams == 1 or not self._is_possible or not is_worth_it:
             return self._own, 1
-        if self._opened is None and num_tokens < MIN_TOKENS:
-            return self._own, 1
-        with self._lock:
-            if self._opened is None:
-                options = replace(self._own.options, num_threads=1)
-                self._opened = Session(self._own.path, self._own.folder, options)
-        return self._opened, num_streams
+        self._is_open = True
+        return self._own.single_threaded(), num_streams
 
 
 def side_by_side(
