@@ -36,9 +36,10 @@ types: $(DEV)/.installed  ## Check types with mypy, strictly for the runtime
 	$(DEV_PYTHON) -m mypy --strict -p headway.runtime
 	$(DEV_PYTHON) -m mypy -p headway.export -p headway.benchmarks
 
-bench: $(DEV)/.installed  ## Measure against PyTorch and other runtimes, side by side; put the tables into the README
+bench: $(DEV)/.installed  ## Measure beside every peer that installs; put tables into the README, plots into docs/
 	$(DEV_PYTHON) -m headway.benchmarks
 	$(DEV_PYTHON) -m headway.benchmarks.report
+	$(DEV_PYTHON) -m headway.benchmarks.page
 
 coverage: $(DEV)/.installed  ## Export every model type and head that transformers knows; write docs/coverage.md (hours)
 	$(DEV_PYTHON) -m headway.benchmarks.coverage --resume

@@ -56,7 +56,7 @@ def table(record: Mapping[str, Any]) -> str:
         _row(["---"] * len(columns)),
         *(_row([_cell(row.get(column)) for column in columns]) for row in rows),
         "",
-        f"{record['settings']} {_machine(record['machine'])}",
+        f"{record['settings']} {machine_text(record['machine'])}",
     ]
     return "\n".join(lines) + "\n"
 
@@ -72,7 +72,8 @@ def _cell(value: Any) -> str:
     return f"{value:.0f}" if abs(value) >= 100 else f"{value:.3g}"
 
 
-def _machine(machine: Mapping[str, Any]) -> str:
+def machine_text(machine: Mapping[str, Any]) -> str:
+    """A sentence on the machine and on the packages that the measuring side holds."""
     packages = ", ".join(f"{name} {version}" for name, version in machine["packages"].items())
     return f"{machine['processor']}, {machine['cpus']} CPUs, Python {machine['python']}, {packages}."
 

@@ -24,6 +24,7 @@ COMMANDS: Mapping[str, str] = {
     "export": "headway.export.cli",
     "inspect": "headway.runtime.commands.inspect",
     "tune": "headway.runtime.commands.tune",
+    "bench": "headway.runtime.commands.bench",
     "run": "headway.runtime.commands.run",
     "generate": "headway.runtime.commands.generate",
     "chat": "headway.runtime.commands.chat",

@@ -6,60 +6,99 @@ All sides of a comparison stay loaded while they take turns, so that whatever el
 import json
 import os
 import subprocess
-import sys
-import time
-from collections.abc import Callable, Sequence
+import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from .engine import Settings
+from .environments import PeerUnavailableError
 
-def serve(answer: Callable[..., Any]) -> None:
-    """Answer each JSON object on stdin, until it ends, with the result of ``answer(**request)`` and its seconds."""
-    for line in sys.stdin:
-        request = json.loads(line)
-        started = time.perf_counter()
-        result = answer(**request)
-        seconds = time.perf_counter() - started
-        print(json.dumps({"result": result, "seconds": seconds, "peak_memory_bytes": peak_memory_bytes()}), flush=True)
+_SERVE = "headway.benchmarks.peers.serve"
 
 
-def peak_memory_bytes() -> int:
-    """Most memory this process ever held, in bytes (Linux: VmHWM)."""
-    for line in Path("/proc/self/status").read_text(encoding="ascii").splitlines():
-        if line.startswith("VmHWM:"):
-            return int(line.split()[1]) * 1024
-    return 0
+def worker_variables(threads: int) -> dict[str, str]:
+    """Environment variables of a measured process: equal threads, nothing sent anywhere, nothing fetched."""
+    counts = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), str(threads))
+    silent = {"ORT_DISABLE_TELEMETRY": "1", "HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "true"}
+    return {**os.environ, **counts, **silent, "TORCHINDUCTOR_FREEZING": "1"}
 
 
 class Worker:
-    """The asking side: starts ``python -m MODULE ARGUMENTS…`` in an environment and asks it."""
+    """The asking side: starts an engine in its environment and asks it.
 
-    def __init__(self, python: str | Path, module: str, arguments: Sequence[str], threads: int) -> None:
+    Args:
+        python: the environment's interpreter.
+        module: of ``headway.benchmarks.peers``.
+        kind: the function of the module that makes the engine.
+        settings: what it is given.
+
+    Raises:
+        PeerUnavailableError: the engine cannot be loaded.
+    """
+
+    def __init__(self, python: str | Path, module: str, kind: str, settings: Settings) -> None:
         self._module = module
-        environment = {**os.environ, "OMP_NUM_THREADS": str(threads), "ORT_DISABLE_TELEMETRY": "1"}
+        self._messages = tempfile.TemporaryFile(mode="w+", encoding="utf-8", errors="replace")  # noqa: SIM115
         self._process = subprocess.Popen(
-            [str(python), "-m", module, *arguments],
+            [str(python), "-m", _SERVE, module, kind, json.dumps(settings.to_json())],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
+            stderr=self._messages,
             text=True,
-            env=environment,
+            env=worker_variables(settings.threads),
         )
+        self.facts: Mapping[str, Any] = self._read()
 
-    def ask(self, **request: Any) -> dict[str, Any]:
-        """Send a request and wait for the answer.
+    def measure(
+        self, request: Mapping[str, Any], calls: int = 1, uncounted: int = 0, *, is_answer_wanted: bool = False
+    ) -> dict[str, Any]:
+        """Seconds of each of ``calls`` calls, the last one's result, and the most memory the process ever held.
 
-        Raises:
-            RuntimeError: the process ended instead; what it said is on stderr.
+        Args:
+            request: the fields that the engine's ``prepare`` takes.
+            calls: how many are timed, one after the other.
+            uncounted: calls before those.
+            is_answer_wanted: False leaves the result out.
         """
-        if self._process.stdin is None or self._process.stdout is None:
-            raise RuntimeError(f"{self._module} has no pipes to be asked through.")
-        self._process.stdin.write(json.dumps(request) + "\n")
-        self._process.stdin.flush()
-        line = self._process.stdout.readline()
-        if not line:
-            raise RuntimeError(f"{self._module} ended with status {self._process.wait()}; its messages are above.")
-        return dict(json.loads(line))
+        counts = {"calls": calls, "uncounted": uncounted, "is_answer_wanted": is_answer_wanted}
+        return self._ask({"request": request, **counts})
+
+    def score(self, rows: list[list[int]]) -> list[list[float]] | None:
+        """The natural logarithm of each next token's probability; None where the engine gives no logits."""
+        result: list[list[float]] | None = self._ask({"score": rows})["result"]
+        return result
+
+    def _ask(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        if self._process.stdin is None:
+            raise PeerUnavailableError(f"{self._module} has no pipe to be asked through.")
+        try:
+            self._process.stdin.write(json.dumps(request) + "\n")
+            self._process.stdin.flush()
+        except BrokenPipeError:
+            self._fail()
+        return self._read()
+
+    def _read(self) -> dict[str, Any]:
+        line = self._process.stdout.readline() if self._process.stdout else ""
+        return dict(json.loads(line)) if line else self._fail()
+
+    def _fail(self) -> dict[str, Any]:
+        status = self._process.wait()
+        self._messages.seek(0)
+        lines = [line.strip() for line in self._messages if line.strip()]
+        said = lines[-1] if lines else "it said nothing"
+        self.close()
+        raise PeerUnavailableError(f"it ended with status {status}: {said[:400]}")
+
+    def close(self) -> None:
+        """End the process, if it has not ended."""
+        if self._messages.closed:
+            return
+        self._process.terminate()
+        self._process.communicate()
+        self._messages.close()
 
     def __enter__(self) -> Self:
         return self
@@ -67,5 +106,4 @@ class Worker:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._process.terminate()
-        self._process.communicate()
+        self.close()
