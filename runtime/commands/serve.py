@@ -50,6 +50,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--api-key", action="append", default=[], metavar="KEY", help="key that clients must send")
     parser.add_argument("--api-key-file", metavar="FILE", help="file with a key on each line")
     parser.add_argument("--cors-origin", action="append", default=[], metavar="URL", help="web origin that may call")
+    parser.add_argument(
+        "--workers",
+        type=int,
+        default=1,
+        metavar="N",
+        help="processes for each model, so that one that crashes takes nobody else down; 0: none (default: 1)",
+    )
     parser.add_argument("--access-log", action="store_true", help="a line for each request, without its contents")
     parser.add_argument("--dtype", help="precision to load (default: fp32, or the first there is)")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N or openvino (default: auto)")
@@ -118,6 +125,7 @@ def _settings(arguments: argparse.Namespace) -> ServerSettings:
         api_keys=_api_keys(arguments),
         cors_origins=tuple(arguments.cors_origin),
         access_log=arguments.access_log,
+        num_workers=arguments.workers,
         heads=HeadSettings(**_given(arguments, _HEAD_LIMITS)),
         engine=EngineSettings(**engine),
         load={name: value for name, value in load.items() if value is not None},

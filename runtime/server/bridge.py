@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable
 from typing import Any
 
 from starlette.types import Receive
 
 from ..errors import HeadwayError
-from .engine.engine import GenerationEngine, Ticket
 from .engine.engine import Outcome as EngineOutcome
 from .engine.requests import Piece
-from .engine.sequence import Sequence as TokenSequence
-from .heads.batcher import HeadBatcher, HeadResult, Job
+from .engine.sequence import Sequence
+from .heads.batcher import HeadResult
 from .heads.batcher import Outcome as HeadOutcome
 from .http import until_done
+from .served_model import HeadRequest, ServedModel
 
 
 class Bridge:
@@ -35,77 +35,50 @@ class Bridge:
         with contextlib.suppress(RuntimeError):
             self._loop.call_soon_threadsafe(_receive_all, outcomes)
 
-    async def run_items(
-        self,
-        batcher: HeadBatcher,
-        pipeline: Any,
-        items: Sequence[Any],
-        options: Mapping[str, Any],
-        receive: Receive,
-        timeout_s: float,
+    async def run_head(
+        self, served: ServedModel, request: HeadRequest, receive: Receive, timeout_s: float
     ) -> HeadResult:
-        """Results of a head for a list of inputs.
+        """What a head, or a call of the model, gives for a request.
 
         Raises:
             HeadwayError: an input or option cannot be used, or the server is busy.
             ClientGoneError: the client left.
         """
-        future = self._future()
-        job = Job(self.deliver, _settler(future), pipeline=pipeline, items=items, options=options)
-        return await self._result(batcher, job, future, receive, timeout_s)
+        future: asyncio.Future[HeadResult] = self._loop.create_future()
+        cancel = served.start_head(request, self.deliver, _settler(future))
+        try:
+            return await until_done(future, receive, timeout_s)
+        finally:
+            cancel()
 
-    async def run_call(
-        self, batcher: HeadBatcher, call: Callable[[], Any], receive: Receive, timeout_s: float
-    ) -> HeadResult:
-        """What a function gives, run in the model's thread; raises as :meth:`run_items`."""
-        future = self._future()
-        return await self._result(batcher, Job(self.deliver, _settler(future), call=call), future, receive, timeout_s)
-
-    def stream(self, engine: GenerationEngine, sequences: Iterable[TokenSequence]) -> TokenStream:
+    def stream(self, served: ServedModel, sequences: Iterable[Sequence]) -> TokenStream:
         """Start sequences; their pieces come out of the stream.
 
         Raises:
             BusyError, UnavailableError: they cannot be queued.
         """
-        stream = TokenStream()
-        ticket = Ticket(sequences, self.deliver, stream.receive)
-        stream.begin(ticket)
-        engine.submit(ticket)
+        sequences = tuple(sequences)
+        stream = TokenStream(len(sequences))
+        stream.cancel = served.start_sequences(sequences, self.deliver, stream.receive)
         return stream
-
-    async def _result(
-        self, batcher: HeadBatcher, job: Job, future: asyncio.Future[HeadResult], receive: Receive, timeout_s: float
-    ) -> HeadResult:
-        batcher.submit(job)
-        try:
-            return await until_done(future, receive, timeout_s)
-        finally:
-            job.cancel()
-
-    def _future(self) -> asyncio.Future[HeadResult]:
-        return self._loop.create_future()
 
 
 class TokenStream:
-    """Pieces of a request's sequences, in the loop; leaving it frees their slots."""
+    """Pieces of a request's sequences, in the loop; leaving it frees their slots.
 
-    def __init__(self) -> None:
+    Args:
+        num_sequences: how many there are.
+    """
+
+    def __init__(self, num_sequences: int) -> None:
         self._outcomes: asyncio.Queue[EngineOutcome] = asyncio.Queue()
-        self._num_open = 0
-        self._cancel: Callable[[], None] = lambda: None
-
-    def begin(self, ticket: Ticket) -> None:
-        """Follow a ticket."""
-        self._num_open = len(ticket.sequences)
-        self._cancel = ticket.cancel
+        self._num_open = num_sequences
+        self.cancel: Callable[[], None] = lambda: None
+        """Leave."""
 
     def receive(self, outcome: EngineOutcome) -> None:
-        """Take what the engine has for the ticket."""
+        """Take what the engine has for the request."""
         self._outcomes.put_nowait(outcome)
-
-    def cancel(self) -> None:
-        """Leave."""
-        self._cancel()
 
     async def pieces(self) -> AsyncIterator[Piece]:
         """Each piece as it comes, until every sequence has ended.

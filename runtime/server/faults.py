@@ -5,12 +5,12 @@ from __future__ import annotations
 from ..errors import HeadwayError
 
 
-class BusyError(HeadwayError, RuntimeError):
-    """Too much is waiting already; try again later.
+class TryLaterError(HeadwayError, RuntimeError):
+    """The same request may be answered later.
 
     Args:
-        message: what is full.
-        retry_after_s: seconds after which there may be room.
+        message: what is in the way.
+        retry_after_s: seconds after which it may be gone.
     """
 
     def __init__(self, message: str, retry_after_s: int = 1) -> None:
@@ -18,11 +18,15 @@ class BusyError(HeadwayError, RuntimeError):
         self.retry_after_s = retry_after_s
 
 
-class WorkerDiedError(HeadwayError, RuntimeError):
-    """What ran the request broke down; the server has started it again."""
+class BusyError(TryLaterError):
+    """Too much is waiting already."""
 
 
-class UnavailableError(HeadwayError, RuntimeError):
+class WorkerDiedError(TryLaterError):
+    """What ran the request broke down, and is started again."""
+
+
+class UnavailableError(TryLaterError):
     """The model is not loaded, or the server is stopping."""
 
 

@@ -115,17 +115,18 @@ class _Levels(Collector):
 
     def collect(self) -> Iterator[Metric]:
         """Queues, running sequences and cache sizes, by model."""
-        models = tuple(self._models())
+        num_waiting = 0
         waiting = GaugeMetricFamily("headway_queue_size", "Requests that wait.", labels=["model"])
         running = GaugeMetricFamily("headway_running", "Requests that run.", labels=["model"])
         cache = GaugeMetricFamily("headway_prefix_cache_bytes", "Memory of earlier prompts.", labels=["model"])
         deaths = GaugeMetricFamily("headway_worker_restarts", "Times a worker broke down.", labels=["model"])
-        for model in models:
-            waiting.add_metric([model.name], model.num_waiting)
-            running.add_metric([model.name], model.num_running)
-            engine = model.engine
-            if engine is not None and engine.prefix_cache is not None:
-                cache.add_metric([model.name], engine.prefix_cache.size_bytes)
-            deaths.add_metric([model.name], model.batcher.num_deaths + (engine.num_deaths if engine else 0))
+        for model in self._models():
+            levels = model.levels
+            num_waiting += levels.num_waiting
+            waiting.add_metric([model.name], levels.num_waiting)
+            running.add_metric([model.name], levels.num_running)
+            if model.generates:
+                cache.add_metric([model.name], levels.prefix_cache_bytes)
+            deaths.add_metric([model.name], levels.num_deaths)
         yield from (waiting, running, cache, deaths)
-        yield GaugeMetricFamily("te_queue_size", "Requests that wait.", sum(model.num_waiting for model in models))
+        yield GaugeMetricFamily("te_queue_size", "Requests that wait.", num_waiting)

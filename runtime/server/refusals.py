@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..errors import CacheMemoryError, HeadwayError, InputError, InputTooLongError, OptionError, TaskError
-from .faults import BusyError, TimedOutError, UnavailableError, WorkerDiedError
+from .faults import BusyError, TimedOutError, TryLaterError, UnavailableError, WorkerDiedError
 
 
 class RefusedError(HeadwayError):
@@ -76,7 +76,7 @@ def refusal_of(error: HeadwayError) -> Refusal:
         return Refusal(error.status, str(error), error.param, error.code, error.headers)
     for kind, status, code in _STATUSES:
         if isinstance(error, kind):
-            headers = {"Retry-After": str(error.retry_after_s)} if isinstance(error, BusyError) else {}
+            headers = {"Retry-After": str(error.retry_after_s)} if isinstance(error, TryLaterError) else {}
             return Refusal(status, str(error), None, code, headers)
     return internal_refusal()
 

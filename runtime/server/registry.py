@@ -10,9 +10,11 @@ from pathlib import Path
 
 from ..errors import HeadwayError
 from .faults import UnavailableError
+from .local_model import LocalModel
 from .refusals import RefusedError
 from .served_model import ObserveRound, ServedModel
 from .settings import ServerSettings
+from .workers.remote_model import RemoteModel
 
 logger = logging.getLogger("headway")
 
@@ -75,7 +77,7 @@ class ModelRegistry:
         for name, entry in self._entries.items():
             entry.loaded_from = entry.last_seen = fingerprint(entry.folder)
             try:
-                entry.served = ServedModel.load(name, entry.folder, self.settings, self._observe_round)
+                entry.served = self._open(name, entry.folder)
             except HeadwayError as error:
                 entry.failure = str(error)
                 logger.error("%s is not served: %s", name, error)
@@ -145,6 +147,10 @@ class ModelRegistry:
         for thread in threads:
             thread.join(timeout_s + 1.0)
 
+    def _open(self, name: str, folder: Path) -> ServedModel:
+        kind = RemoteModel if self.settings.num_workers else LocalModel
+        return kind.load(name, folder, self.settings, self._observe_round)
+
     def _reload_if_changed(self, name: str, entry: _Entry) -> bool:
         seen = fingerprint(entry.folder)
         is_settled = seen == entry.last_seen
@@ -153,7 +159,7 @@ class ModelRegistry:
             return False
         entry.loaded_from = seen
         try:
-            replacement = ServedModel.load(name, entry.folder, self.settings, self._observe_round)
+            replacement = self._open(name, entry.folder)
         except HeadwayError as error:
             self.num_failed_reloads += 1
             logger.error("%s changed on disk and cannot be loaded; the old one is served on: %s", name, error)

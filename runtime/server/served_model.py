@@ -1,163 +1,173 @@
-"""A model that is loaded and ready: its heads behind a batcher, or its decoder behind an engine."""
+"""A model that is ready under a name, wherever it runs: what requests are checked against, and how they start."""
 
 from __future__ import annotations
 
+import abc
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Sequence as ListOf
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from ..errors import HeadwayError, TaskError
-from ..generation.causal_lm import AutoModelForCausalLM
+from ..errors import TaskError
+from ..generation.config import GenerationConfig
 from ..generation.grammar import Grammar, GrammarCompiler, GrammarConstraint
-from ..model import Model
-from ..models import load_model
-from ..pipelines import pipeline
-from ..pipelines.registry import PIPELINES, pipeline_class
-from ..tokenization.tokenizer import AutoTokenizer
-from .engine.engine import GenerationEngine
-from .heads.batcher import HeadBatcher
+from .engine.requests import SequenceRequest
+from .engine.sequence import Sequence
+from .model_facts import ModelFacts
 from .refusals import RefusedError
-from .settings import ServerSettings
+from .turns import Deliver
+
+if TYPE_CHECKING:
+    from .local_model import LocalModel
 
 GENERATION = "text-generation"
 
 ObserveRound = Callable[[str, int, int], None]
+Receive = Callable[[Any], Any]
+Cancel = Callable[[], None]
 
 
-class ServedModel:
-    """A loaded artifact under a name.
+@dataclass(frozen=True)
+class HeadRequest:
+    """What a head is asked; it travels between processes.
+
+    Args:
+        task: which head; empty where ``call`` is to be run.
+        items: its inputs.
+        options: of the pipeline's call.
+        call: runs instead, with the model, for what is no pipeline's work; pickled by the name of its class.
+    """
+
+    task: str = ""
+    items: ListOf[Any] = ()
+    options: Mapping[str, Any] = field(default_factory=dict)
+    call: Callable[[LocalModel], Any] | None = None
+
+
+@dataclass(frozen=True)
+class Levels:
+    """How busy a model is.
+
+    Args:
+        num_waiting: requests that wait.
+        num_running: requests that run.
+        prefix_cache_bytes: memory of earlier prompts.
+        num_deaths: times that a turn or a process broke down.
+    """
+
+    num_waiting: int = 0
+    num_running: int = 0
+    prefix_cache_bytes: int = 0
+    num_deaths: int = 0
+
+
+class ServedModel(abc.ABC):
+    """A model under a name.
 
     Args:
         name: what requests call it.
         folder: the artifact.
-        model: the loaded head.
+        facts: of the loaded model.
         tokenizer: its tokenizer.
-        settings: limits.
-        observe_round: told the name, rows and tokens of each batch that runs.
+        max_context_tokens: longest prompt and answer that are taken; None takes the model's own limit.
     """
 
     def __init__(
-        self,
-        name: str,
-        folder: Path,
-        model: Model,
-        tokenizer: Any,
-        settings: ServerSettings,
-        observe_round: ObserveRound = lambda name, rows, tokens: None,
+        self, name: str, folder: Path, facts: ModelFacts, tokenizer: Any, max_context_tokens: int | None = None
     ) -> None:
         self.name = name
         self.folder = folder
-        self.model = model
+        self.facts = facts
         self.tokenizer = tokenizer
+        self.max_context_tokens = max_context_tokens
         self.loaded_at = int(time.time())
-        self.engine: GenerationEngine | None = None
-        self.pipelines: Mapping[str, Any] = {}
         self._grammars: GrammarCompiler | None = None
-        self._lock = threading.Lock()
-        if isinstance(model, AutoModelForCausalLM):
-            self.engine = GenerationEngine(model, tokenizer, settings.engine, name)
-        else:
-            self.pipelines = _open_pipelines(model, tokenizer)
-        self.batcher = HeadBatcher(settings.heads, name, lambda rows, tokens: observe_round(name, rows, tokens))
-
-    @classmethod
-    def load(
-        cls, name: str, folder: Path, settings: ServerSettings, observe_round: ObserveRound = lambda n, r, t: None
-    ) -> ServedModel:
-        """Load an artifact.
-
-        Raises:
-            HeadwayError: it cannot be used.
-        """
-        model = load_model(folder, **settings.load)
-        return cls(name, folder, model, AutoTokenizer.from_pretrained(folder), settings, observe_round)
+        self._grammars_lock = threading.Lock()
 
     @property
     def tasks(self) -> tuple[str, ...]:
         """What it can be asked for."""
-        return (GENERATION,) if self.engine is not None else tuple(self.pipelines)
+        return self.facts.tasks
 
     @property
-    def num_waiting(self) -> int:
-        """Requests that wait."""
-        return self.batcher.num_waiting + (self.engine.num_waiting if self.engine else 0)
+    def generates(self) -> bool:
+        """Whether it continues texts."""
+        return self.facts.generation_config is not None
 
     @property
-    def num_running(self) -> int:
-        """Requests that run."""
-        return self.batcher.num_running + (self.engine.num_running if self.engine else 0)
-
-    def pipeline_for(self, task: str) -> Any:
-        """The pipeline of a task.
+    def generation_config(self) -> GenerationConfig:
+        """The model's own defaults of generation.
 
         Raises:
-            RefusedError: the model has another head.
+            RefusedError: it does not generate.
         """
-        if task not in self.pipelines:
+        config = self.facts.generation_config
+        if config is None:
+            raise RefusedError(400, f"{self.name} does not generate text.", param="model", code="wrong_task")
+        return config
+
+    @property
+    @abc.abstractmethod
+    def levels(self) -> Levels:
+        """How busy it is."""
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether requests can be started now."""
+        return True
+
+    def require_task(self, task: str) -> None:
+        """Refuse a task that the model does not do.
+
+        Raises:
+            RefusedError: it has another head.
+        """
+        if task not in self.tasks:
             raise RefusedError(
                 400,
                 f"{self.name} does not do {task}; it does {', '.join(self.tasks)}.",
                 param="model",
                 code="wrong_task",
             )
-        return self.pipelines[task]
 
-    def grammar_constraint(self, grammar: Grammar) -> GrammarConstraint:
-        """A processor of scores that follows a grammar.
+    def sequence(self, request: SequenceRequest) -> Sequence:
+        """A fresh sequence.
 
         Raises:
-            OptionError: the grammar cannot be used.
+            OptionError: an option or the grammar cannot be used.
         """
-        if not isinstance(self.model, AutoModelForCausalLM):
-            raise TaskError(f"{self.name} does not generate text.")
-        with self._lock:
-            if self._grammars is None:
-                ends = self.model.generation_config.eos_token_ids
-                self._grammars = GrammarCompiler(self.tokenizer, self.model.decoder.vocab_size, ends)
-        return self._grammars.constraint(grammar)
+        constraints = () if request.grammar is None else (self._constraint(request.grammar),)
+        return Sequence(request, self.tokenizer, constraints)
 
+    @abc.abstractmethod
+    def start_head(self, request: HeadRequest, deliver: Deliver, receive: Receive) -> Cancel:
+        """Queue a request for a head; what is called to leave.
+
+        Args:
+            request: what is asked.
+            deliver: takes what comes for many requests, in a thread of the model's.
+            receive: takes what comes for this one, called by ``deliver`` where results belong.
+
+        Raises:
+            BusyError, UnavailableError, WorkerDiedError: it cannot be queued.
+        """
+
+    @abc.abstractmethod
+    def start_sequences(self, sequences: Iterable[Sequence], deliver: Deliver, receive: Receive) -> Cancel:
+        """Queue a request's sequences; arguments and errors as in :meth:`start_head`."""
+
+    @abc.abstractmethod
     def close(self, timeout_s: float | None = None) -> None:
-        """Finish what was accepted, then end the threads; what is left after ``timeout_s`` is dropped."""
-        end = None if timeout_s is None else time.monotonic() + timeout_s
-        for worker in (self.batcher, self.engine):
-            if worker is not None:
-                worker.close(None if end is None else max(0.0, end - time.monotonic()))
-                worker.abort()
+        """Finish what was accepted, then end; what is left after ``timeout_s`` is dropped."""
 
-
-def _open_pipelines(model: Model, tokenizer: Any) -> dict[str, Any]:
-    """Task → pipeline of every head that the artifact has what it takes for.
-
-    Raises:
-        HeadwayError: it has for none.
-    """
-    opened: dict[str, Any] = {}
-    failure: HeadwayError | None = None
-    for task in served_tasks(model):
-        try:
-            opened[task] = pipeline(task, model=model, tokenizer=tokenizer)
-        except HeadwayError as error:
-            # A backbone of texts is not one of images, though both give features.
-            failure = error
-    if not opened:
-        raise failure or TaskError(f"No pipeline runs a model for {model.task}; call it from Python instead.")
-    return opened
-
-
-def served_tasks(model: Model) -> list[str]:
-    """The pipelines that make sense for a loaded head."""
-    tasks = [task for task in PIPELINES if pipeline_class(task).model_task == model.task]
-    return [task for task in tasks if task not in _CONDITIONS or _CONDITIONS[task](model)]
-
-
-def _entails(model: Model) -> bool:
-    return any(str(label).lower().startswith("entail") for label in model.config.id2label.values())
-
-
-# Tasks that ask for more than the head.
-_CONDITIONS: Mapping[str, Callable[[Model], bool]] = {
-    "rerank": lambda model: model.config.num_labels == 1,
-    "zero-shot-classification": _entails,
-}
+    def _constraint(self, grammar: Grammar) -> GrammarConstraint:
+        if not self.facts.vocab_size:
+            raise TaskError(f"{self.name} does not generate text.")
+        with self._grammars_lock:
+            if self._grammars is None:
+                ends = self.generation_config.eos_token_ids
+                self._grammars = GrammarCompiler(self.tokenizer, self.facts.vocab_size, ends)
+        return self._grammars.constraint(grammar)

@@ -59,6 +59,7 @@ class ServerSettings:
         send_timeout_s: longest time a client may take to accept a piece of a streamed answer.
         drain_timeout_s: time that requests in progress have to end once the server is told to stop.
         reload_interval_s: seconds between looks at the artifacts on disk; 0 never looks.
+        num_workers: processes for each model, so that one that crashes takes nobody else down; 0 runs all in this one.
         access_log: a line for each request, without contents.
         heads: limits of heads.
         engine: limits of generation.
@@ -74,6 +75,7 @@ class ServerSettings:
     send_timeout_s: float = 30.0
     drain_timeout_s: float = 60.0
     reload_interval_s: float = 5.0
+    num_workers: int = 0
     access_log: bool = False
     heads: HeadSettings = HeadSettings()
     engine: EngineSettings = EngineSettings()
@@ -85,7 +87,7 @@ class ServerSettings:
 
 
 # Limits that may be zero: the feature is then off.
-_MAY_BE_ZERO = ("reload_interval_s", "max_wait_s", "prefix_cache_bytes", "drain_timeout_s")
+_MAY_BE_ZERO = ("num_workers", "reload_interval_s", "max_wait_s", "prefix_cache_bytes", "drain_timeout_s")
 
 
 def _require_positive(settings: object) -> None:

@@ -19,8 +19,9 @@ Deliver = Callable[[list[tuple[Any, Any]]], None]
 class Owner(Protocol):
     """A request whose results are handed over."""
 
-    deliver: Deliver
-    """Takes pairs of requests and their outcomes, called in the thread that runs the model."""
+    @property
+    def deliver(self) -> Deliver:
+        """Takes pairs of requests and their outcomes, called in the thread that runs the model."""
 
     def cancel(self) -> None:
         """Leave: nothing more is run for it."""
@@ -134,16 +135,21 @@ class TurnThread(abc.ABC, Generic[Entry]):
         return True
 
     def _post(self) -> None:
-        """Hand over what the turn produced, in one call for each receiver."""
+        """Hand over what the turn produced."""
         outbox, self._outbox = self._outbox, []
-        by_receiver: dict[Deliver, list[tuple[Owner, Any]]] = {}
-        for owner, outcome in outbox:
-            by_receiver.setdefault(owner.deliver, []).append((owner, outcome))
-        for deliver, outcomes in by_receiver.items():
-            deliver(outcomes)
+        hand_over(outbox)
 
     def _breakdown(self, error: Exception) -> WorkerDiedError:
         self.num_deaths += 1
         logger.error("%s broke down (%s) and was started again.", self.name, type(error).__name__)
         logger.debug("What broke down.", exc_info=error)
         return WorkerDiedError(f"{self.name} broke down while it answered; it was started again. Try again.")
+
+
+def hand_over(outcomes: Iterable[tuple[Any, Any]]) -> None:
+    """Deliver outcomes, each beside its owner, in one call for each receiver."""
+    by_receiver: dict[Deliver, list[tuple[Any, Any]]] = {}
+    for owner, outcome in outcomes:
+        by_receiver.setdefault(owner.deliver, []).append((owner, outcome))
+    for deliver, delivered in by_receiver.items():
+        deliver(delivered)

@@ -182,7 +182,7 @@ async def classify(call: Call) -> Answer:
     options = {"top_k": None, "truncation": request.truncate != "NONE"}
     result = await run_head(call, served, "text-classification", request.inputs, options)
     found = [
-        _classification(served.model.config, text, labels)
+        _classification(served.facts.config, text, labels)
         for text, labels in zip(request.inputs, result.results, strict=True)
     ]
     return Answer.json(ClassifyResponse(new_id("classify"), found, Meta(Tokens(result.num_tokens))))

@@ -31,24 +31,9 @@ async def index(call: Call) -> Answer:
     return _page("index.html")
 
 
-async def index_script(call: Call) -> Answer:
-    """What runs the page."""
-    return _page("page.js")
-
-
 async def docs(call: Call) -> Answer:
     """The document as a page."""
     return _page("docs.html")
-
-
-async def docs_script(call: Call) -> Answer:
-    """What draws the page."""
-    return _page("docs.js")
-
-
-async def style(call: Call) -> Answer:
-    """How pages look."""
-    return _page("style.css")
 
 
 @lru_cache(maxsize=1)
@@ -68,11 +53,22 @@ def _endpoint(path: str, handler: Any, summary: str, content_type: str) -> Endpo
     return Endpoint("GET", path, handler, summary, "Server", content_type=content_type, is_open=True)
 
 
+def _asset(name: str, summary: str) -> Endpoint:
+    async def asset(call: Call) -> Answer:
+        return _page(name)
+
+    asset.__doc__ = f"{summary}."
+    return _endpoint(f"/assets/{name}", asset, summary, _CONTENT_TYPES[name.rpartition(".")[2]])
+
+
 ENDPOINTS = (
     Endpoint("GET", "/openapi.json", openapi, "The OpenAPI document", "Server", response=dict[str, Any], is_open=True),
     _endpoint("/", index, "A page to try the models", _CONTENT_TYPES["html"]),
-    _endpoint("/assets/page.js", index_script, "What runs the page", _CONTENT_TYPES["js"]),
     _endpoint("/docs", docs, "The document as a page", _CONTENT_TYPES["html"]),
-    _endpoint("/assets/docs.js", docs_script, "What draws the page", _CONTENT_TYPES["js"]),
-    _endpoint("/assets/style.css", style, "How pages look", _CONTENT_TYPES["css"]),
+    _asset("style.css", "How pages look"),
+    _asset("page.js", "What runs the page"),
+    _asset("forms.js", "What the page asks of each kind of head"),
+    _asset("live.js", "What draws the measurements"),
+    _asset("elements.js", "What both build the page with"),
+    _asset("docs.js", "What draws the document"),
 )

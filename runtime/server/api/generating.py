@@ -58,11 +58,9 @@ class Generation:
 
     def __init__(self, call: Call, served: ServedModel, sequences: Iterable[Sequence]) -> None:
         sequences = tuple(sequences)
-        if served.engine is None:
-            raise RefusedError(400, f"{served.name} does not generate text.", param="model", code="wrong_task")
         self._call = call
         self._name = served.name
-        self._stream: TokenStream = call.server.bridge.stream(served.engine, sequences)
+        self._stream: TokenStream = call.server.bridge.stream(served, sequences)
         self._prompts = [len(sequence.request.prompt_ids) for sequence in sequences]
         self._started = time.monotonic()
         self._last: dict[int, float] = {}

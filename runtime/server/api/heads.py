@@ -7,8 +7,9 @@ from typing import Any
 
 from ..endpoints import Call
 from ..heads.batcher import HeadResult
+from ..local_model import LocalModel
 from ..refusals import RefusedError
-from ..served_model import ServedModel
+from ..served_model import HeadRequest, ServedModel
 
 
 async def run_head(
@@ -29,20 +30,26 @@ async def run_head(
             f"The request has {len(items)} inputs; 1 to {limit} are allowed.",
             code="invalid_value",
         )
-    pipeline = served.pipeline_for(task)
+    served.require_task(task)
     if "truncation" not in options:
         options = {**options, "truncation": "error"}
     call.model = served.name
     bridge, timeout_s = call.server.bridge, call.server.settings.request_timeout_s
-    result = await bridge.run_items(served.batcher, pipeline, items, options, call.receive, timeout_s)
+    result = await bridge.run_head(served, HeadRequest(task, items, options), call.receive, timeout_s)
     call.num_tokens["tokens"] = result.num_tokens
     call.server.metrics.observe_head(served.name, result.num_tokens, result.timings)
     return result
 
 
-async def run_in_model(call: Call, served: ServedModel, function: Callable[[], Any]) -> Any:
-    """What a function gives, run in the model's thread between batches."""
+async def run_in_model(call: Call, served: ServedModel, function: Callable[[LocalModel], Any]) -> Any:
+    """What a function gives, run in the model's thread between batches.
+
+    Args:
+        call: the request.
+        served: the model.
+        function: an object that can be pickled, called where the model is loaded.
+    """
     call.model = served.name
     bridge, timeout_s = call.server.bridge, call.server.settings.request_timeout_s
-    result = await bridge.run_call(served.batcher, function, call.receive, timeout_s)
+    result = await bridge.run_head(served, HeadRequest(call=function), call.receive, timeout_s)
     return result.results

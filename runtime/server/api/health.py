@@ -22,9 +22,9 @@ class Health(msgspec.Struct):
 async def health(call: Call) -> Answer:
     """200 while at least one model answers, 503 before and after."""
     server = call.server
-    names = [served.name for served in server.registry.served]
+    names = [served.name for served in server.registry.served if served.is_ready]
     is_well = bool(names) and not server.is_stopping
-    report = Health("ok" if is_well else "unavailable", names, list(server.registry.failures))
+    report = Health("ok" if is_well else "unavailable", names, [n for n in server.registry.names if n not in names])
     return Answer.json(report, 200 if is_well else 503)
 
 

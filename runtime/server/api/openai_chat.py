@@ -97,17 +97,13 @@ def _sequences(served: ServedModel, request: ChatRequest) -> list[Sequence]:
         raise RefusedError(
             400, "Send max_completion_tokens or max_tokens, not both.", param="max_tokens", code="invalid_value"
         )
-    grammar = None if request.response_format is None else _grammar(request.response_format)
-    if grammar is not None:
-        # Refused here and not in the engine, should it be no grammar.
-        served.grammar_constraint(grammar)
     return make_sequences(
         served,
         request,
         _prompt_ids(served, request),
         max_new_tokens=request.max_completion_tokens or request.max_tokens,
         num_top_logprobs=(request.top_logprobs or 0) if request.logprobs else None,
-        make_processors=() if grammar is None else (lambda: served.grammar_constraint(grammar),),
+        grammar=None if request.response_format is None else _grammar(request.response_format),
     )
 
 

@@ -130,11 +130,10 @@ def _prompts(served: ServedModel, given: str | list[Any]) -> list[TokenIds]:
             param="prompt",
             code="invalid_value",
         )
-    vocab_size = served.model.decoder.vocab_size  # type: ignore[attr-defined]
     prompts = []
     for item in given:
         ids = served.tokenizer(item, verbose=False)["input_ids"] if isinstance(item, str) else item
-        require_known_ids(ids, vocab_size)
+        require_known_ids(ids, served.facts.vocab_size)
         prompts.append(np.array(ids, dtype=np.int64))
     return prompts
 

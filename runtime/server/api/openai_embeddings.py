@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from functools import partial
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -17,8 +18,8 @@ from ...pipelines.encode import require_within_limit
 from ...pipelines.progress import Progress
 from ..endpoints import Call, Endpoint
 from ..http import Answer
+from ..local_model import LocalModel
 from ..refusals import RefusedError
-from ..served_model import ServedModel
 from .heads import run_head, run_in_model
 
 Token = Annotated[int, msgspec.Meta(ge=0)]
@@ -73,7 +74,7 @@ async def embeddings(call: Call) -> Answer:
         result = await run_head(call, served, "embed", inputs, options)
         vectors, num_tokens = result.results, result.num_tokens
     else:
-        vectors = await run_in_model(call, served, lambda: _vectors_of_ids(served, inputs, options))
+        vectors = await run_in_model(call, served, partial(_vectors_of_ids, inputs, options))
         num_tokens = sum(map(len, inputs))
     data = [Embedding(vector, index) for index, vector in enumerate(_encoded(vectors, request.encoding_format))]
     return Answer.json(EmbeddingList(data, served.name, EmbeddingUsage(num_tokens, num_tokens)))
@@ -93,18 +94,18 @@ def _inputs(given: str | list[Any]) -> list[Any]:
     return given
 
 
-def _vectors_of_ids(served: ServedModel, inputs: list[list[int]], options: dict[str, Any]) -> NDArray[np.float32]:
+def _vectors_of_ids(inputs: list[list[int]], options: dict[str, Any], loaded: LocalModel) -> NDArray[np.float32]:
     """Embeddings of token ids as they are: nothing is added to them.
 
     Raises:
         InputError, InputTooLongError: an input is empty, too long, or holds ids that the vocabulary has not.
     """
-    pipeline = served.pipeline_for("embed")
+    pipeline = loaded.pipelines["embed"]
     rows = Rows.from_lists(inputs)
     if not len(rows.ids) or not rows.lengths.min():
         raise InputError("An input holds no token ids; give at least one.")
     require_within_limit(int(rows.lengths.max()), pipeline.limit, "An input")
-    require_known_ids(rows.ids, int(served.model.config.get("vocab_size") or rows.ids.max() + 1))
+    require_known_ids(rows.ids, int(loaded.facts.config.get("vocab_size") or rows.ids.max() + 1))
     vectors: NDArray[np.float32] = pipeline.complete(
         PromptedRows(rows, 0), pipeline.merged(options), Progress(len(inputs), False)
     )

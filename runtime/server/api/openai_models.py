@@ -38,7 +38,7 @@ async def get_model(call: Call) -> Answer:
 
 
 def _card(served: ServedModel) -> ModelCard:
-    return ModelCard(served.name, served.loaded_at, list(served.tasks), served.model.max_length)
+    return ModelCard(served.name, served.loaded_at, list(served.tasks), served.facts.max_length)
 
 
 ENDPOINTS = (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -10,6 +11,7 @@ import numpy as np
 
 from ...generation.config import GenerationConfig
 from ...generation.config_resolve import resolve_config, resolve_lengths
+from ...generation.grammar import Grammar
 from ...generation.history import TokenIds
 from ..engine.requests import ScoreProcessor, SequenceRequest
 from ..engine.scores import LogitBias, OccurrencePenalty
@@ -82,7 +84,7 @@ def make_sequences(
     max_new_tokens: int | None,
     num_top_logprobs: int | None,
     first_index: int = 0,
-    make_processors: tuple[Callable[[], ScoreProcessor], ...] = (),
+    grammar: Grammar | None = None,
 ) -> list[Sequence]:
     """The sequences that a request asks for.
 
@@ -93,13 +95,13 @@ def make_sequences(
         max_new_tokens: what the request says; None writes up to the end of the context.
         num_top_logprobs: likeliest tokens to report; None reports none.
         first_index: number of the first choice.
-        make_processors: further processors of scores.
+        grammar: what the text has to look like, or None.
 
     Raises:
         OptionError, InputTooLongError, RefusedError: they cannot be generated.
     """
     config = _config(served, fields, prompt_ids, max_new_tokens)
-    processors = (*_bias_and_penalties(fields, served.model.decoder.vocab_size), *make_processors)  # type: ignore[attr-defined]
+    processors = tuple(_bias_and_penalties(fields, served.facts.vocab_size))
     stop = (fields.stop,) if isinstance(fields.stop, str) else tuple(fields.stop or ())
     sequences = []
     for number in range(fields.n or 1):
@@ -107,10 +109,8 @@ def make_sequences(
         if config.seed is not None and number:
             # Other choices of a request draw from streams of their own, the same every time.
             own.seed = _seed_of_choice(config.seed, number)
-        request = SequenceRequest(
-            prompt_ids, own, first_index + number, stop, num_top_logprobs, make_processors=processors
-        )
-        sequences.append(Sequence(request, served.tokenizer))
+        request = SequenceRequest(prompt_ids, own, first_index + number, stop, num_top_logprobs, processors, grammar)
+        sequences.append(served.sequence(request))
     return sequences
 
 
@@ -124,9 +124,8 @@ def _config(
     """The request's options, with the model's own defaults where it says nothing."""
     if not len(prompt_ids):
         raise RefusedError(400, "The prompt is empty; there must be text.", code="invalid_value")
-    engine = _engine(served)
-    defaults: GenerationConfig = served.model.generation_config  # type: ignore[attr-defined]
-    context_length = _smallest(served.model.max_length, engine.settings.max_context_tokens)
+    defaults = served.generation_config
+    context_length = _smallest(served.facts.max_length, served.max_context_tokens)
     temperature = _first(fields.temperature, defaults.temperature, 1.0)
     options: dict[str, Any] = {
         "max_new_tokens": _new_tokens(max_new_tokens, len(prompt_ids), context_length),
@@ -153,20 +152,14 @@ def _new_tokens(wanted: int | None, prompt_length: int, context_length: int | No
     return max(context_length - prompt_length, 1)
 
 
-def _engine(served: ServedModel) -> Any:
-    if served.engine is None:
-        raise RefusedError(400, f"{served.name} does not generate text.", param="model", code="wrong_task")
-    return served.engine
-
-
 def _bias_and_penalties(fields: GenerationFields, vocab_size: int) -> list[Callable[[], ScoreProcessor]]:
     makers: list[Callable[[], ScoreProcessor]] = []
     presence, frequency = fields.presence_penalty or 0.0, fields.frequency_penalty or 0.0
     if presence or frequency:
-        makers.append(lambda: OccurrencePenalty(presence, frequency))
+        makers.append(partial(OccurrencePenalty, presence, frequency))
     if fields.logit_bias:
         biases = _token_biases(fields.logit_bias, vocab_size)
-        makers.append(lambda: LogitBias(biases))
+        makers.append(partial(LogitBias, biases))
     return makers
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from ...pipelines.embed import EmbedPipeline
+from ...sentence_transformers import EmbeddingRecipe
 from ..endpoints import Call, Endpoint
 from ..http import Answer
 from ..refusals import RefusedError, tei_body
@@ -78,7 +78,7 @@ async def tokenize(call: Call) -> Answer:
     texts = _as_list(request.inputs)
     _require_batch(call, texts)
     if request.prompt_name is not None:
-        prompt = _embedder(served).recipe.prompt(None, request.prompt_name)
+        prompt = _recipe(served).prompt(None, request.prompt_name)
         texts = [prompt + text for text in texts]
     return Answer.json(await call.server.in_thread(_tokens, served.tokenizer, texts, request.add_special_tokens))
 
@@ -106,10 +106,10 @@ async def info(call: Call) -> Answer:
         Info(
             model_id=served.name,
             model_sha=None,
-            model_dtype=_DTYPE_NAMES.get(served.model.dtype, served.model.dtype),
+            model_dtype=_DTYPE_NAMES.get(served.facts.dtype, served.facts.dtype),
             model_type=_model_type(served),
             max_concurrent_requests=settings.max_connections,
-            max_input_length=served.model.max_length,
+            max_input_length=served.facts.max_length,
             max_batch_tokens=settings.heads.max_round_tokens,
             max_batch_requests=None,
             max_client_batch_size=settings.heads.max_client_batch_size,
@@ -232,9 +232,9 @@ def _any_model(call: Call, name: str | None) -> ServedModel:
     return (*heads, *served)[0]
 
 
-def _embedder(served: ServedModel) -> EmbedPipeline:
-    found: EmbedPipeline = served.pipeline_for("embed")
-    return found
+def _recipe(served: ServedModel) -> EmbeddingRecipe:
+    served.require_task("embed")
+    return served.facts.recipe or EmbeddingRecipe(("mean",))
 
 
 def _tokens(tokenizer: Any, texts: list[str], add_special_tokens: bool) -> list[list[SimpleToken]]:
@@ -266,10 +266,10 @@ def _route_of(served: ServedModel) -> str:
 
 def _model_type(served: ServedModel) -> dict[str, Any]:
     if "embed" in served.tasks:
-        modes = _embedder(served).recipe.pooling_modes
+        modes = _recipe(served).pooling_modes
         return {"embedding": {"pooling": "+".join(modes)}}
     if "text-classification" in served.tasks:
-        config = served.model.config
+        config = served.facts.config
         kind = "reranker" if "rerank" in served.tasks else "classifier"
         labels = {str(index): label for index, label in config.id2label.items()}
         return {kind: {"id2label": labels, "label2id": {label: int(index) for index, label in labels.items()}}}

@@ -16,13 +16,12 @@ from ...errors import HeadwayError
 from ...generation.decoder import PREFILL_CHUNK_TOKENS
 from ...generation.prefix_cache import PrefixCache
 from ..settings import EngineSettings
-from ..turns import TurnThread
+from ..turns import Deliver, TurnThread
 from .requests import Piece
 from .sequence import Sequence
 from .slots import Slots, open_slots
 
 Outcome = Piece | HeadwayError
-Deliver = Callable[[list[tuple["Ticket", Outcome]]], None]
 
 
 class Ticket:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ...generation.config import GenerationConfig
+from ...generation.grammar import Grammar
 from ...generation.history import TokenIds
 
 ScoreProcessor = Callable[..., Any]
@@ -15,7 +16,7 @@ ScoreProcessor = Callable[..., Any]
 
 @dataclass(frozen=True)
 class SequenceRequest:
-    """One sequence to generate.
+    """One sequence to generate; it travels between processes.
 
     Args:
         prompt_ids: (tokens,) int64, at least one.
@@ -23,7 +24,8 @@ class SequenceRequest:
         index: which choice of its request it is.
         stop: texts that end it; they and what follows are left out.
         num_top_logprobs: likeliest tokens to report beside each chosen one; None reports no probabilities.
-        make_processors: makes further processors of scores, fresh ones for each sequence.
+        make_processors: makes further processors of scores, fresh ones for each sequence; they can be pickled.
+        grammar: what the text has to look like, or None.
     """
 
     prompt_ids: TokenIds
@@ -32,6 +34,7 @@ class SequenceRequest:
     stop: tuple[str, ...] = ()
     num_top_logprobs: int | None = None
     make_processors: tuple[Callable[[], ScoreProcessor], ...] = ()
+    grammar: Grammar | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ from ...generation.logits import build_processors
 from ...generation.sampler import make_sampler
 from ...generation.stream import IncrementalDecoder, StopStringFilter
 from ...generation.top import highest_indices
-from .requests import Piece, SequenceRequest, TokenLogprob
+from .requests import Piece, ScoreProcessor, SequenceRequest, TokenLogprob
 
 
 class Sequence:
@@ -20,9 +21,10 @@ class Sequence:
     Args:
         request: what was asked.
         tokenizer: with ``decode``.
+        constraints: processors of scores that follow the request's grammar.
     """
 
-    def __init__(self, request: SequenceRequest, tokenizer: Any) -> None:
+    def __init__(self, request: SequenceRequest, tokenizer: Any, constraints: Iterable[ScoreProcessor] = ()) -> None:
         self.request = request
         self.slot = -1
         self.num_cached_tokens = 0
@@ -31,7 +33,7 @@ class Sequence:
         self._processors = build_processors(
             request.config,
             encoder_input_ids=request.prompt_ids[None],
-            custom=[make() for make in request.make_processors],
+            custom=[*(make() for make in request.make_processors), *constraints],
         )
         self._sampler = make_sampler(request.config, request.config.seed, num_rows=1)
         self._end_ids = frozenset(request.config.eos_token_ids)

@@ -16,7 +16,7 @@ from ...errors import HeadwayError, OptionError
 from ...pipelines.encode import CutLog
 from ...pipelines.windows import Window
 from ..settings import HeadSettings
-from ..turns import TurnThread
+from ..turns import Deliver, TurnThread
 from .adaptive_wait import AdaptiveWait
 from .rounds import Share, run_together
 
@@ -48,7 +48,6 @@ class HeadResult:
 
 
 Outcome = HeadResult | HeadwayError
-Deliver = Callable[[list[tuple["Job", Outcome]]], None]
 
 
 @dataclass(eq=False)
