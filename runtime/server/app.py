@@ -87,6 +87,8 @@ class _EndpointApp:
         call = Call(self._server, self._endpoint, scope, receive, send)
         self._server.metrics.begin_request()
         self._server.num_requests += 1
+        if not self._endpoint.is_open:
+            call.trace = self._server.tracing.begin(self._endpoint.method, self._endpoint.path, scope["headers"])
         status = _CLIENT_GONE_STATUS
         try:
             answer = await self._answer(call)
@@ -101,6 +103,7 @@ class _EndpointApp:
             self._server.num_requests -= 1
             seconds = time.monotonic() - started
             self._server.metrics.end_request(self._endpoint.path, status, seconds)
+            call.trace.end(status, call.model, call.num_tokens)
             if self._server.settings.access_log:
                 _log(call, status, seconds)
 

@@ -16,6 +16,7 @@ from starlette.types import Receive, Scope, Send
 from .http import Answer, EventStream, read_body, require_json_type
 from .refusals import Body, RefusedError, openai_body
 from .server import Server
+from .tracing import UNTRACED, RequestTrace
 
 Handler = Callable[["Call"], Awaitable[Answer | EventStream]]
 
@@ -72,6 +73,7 @@ class Call:
         send: takes the answer.
         model: the model that answered, for the log.
         num_tokens: tokens read and written, for the log.
+        trace: what is noted about it.
     """
 
     server: Server
@@ -81,6 +83,7 @@ class Call:
     send: Send
     model: str = ""
     num_tokens: dict[str, int] = field(default_factory=dict)
+    trace: RequestTrace = UNTRACED
 
     @property
     def path_values(self) -> dict[str, Any]:

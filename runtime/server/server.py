@@ -13,6 +13,7 @@ from .bridge import Bridge
 from .metrics import ServerMetrics
 from .registry import ModelRegistry
 from .settings import ServerSettings
+from .tracing import Tracing, tracing_from_environment
 
 logger = logging.getLogger("headway")
 
@@ -27,13 +28,15 @@ class Server:
     Args:
         folders: name → artifact folder.
         settings: limits.
+        tracing: of requests; None does what the environment asks for.
     """
 
-    def __init__(self, folders: Mapping[str, Path], settings: ServerSettings) -> None:
+    def __init__(self, folders: Mapping[str, Path], settings: ServerSettings, tracing: Tracing | None = None) -> None:
         self.settings = settings
         # Rounds are observed by threads that start before there is anything to observe.
         self.registry = ModelRegistry(folders, settings, lambda *counts: self.metrics.observe_round(*counts))
         self.metrics = ServerMetrics(lambda: self.registry.served)
+        self.tracing = tracing_from_environment() if tracing is None else tracing
         self.is_stopping = False
         self.num_requests = 0
         self._prompts = concurrent.futures.ThreadPoolExecutor(_NUM_PROMPT_THREADS, thread_name_prefix="headway-prompt")
@@ -63,6 +66,7 @@ class Server:
             self._watcher.cancel()
         await asyncio.get_running_loop().run_in_executor(None, self.registry.close, self.settings.drain_timeout_s)
         self._prompts.shutdown(wait=False, cancel_futures=True)
+        await asyncio.get_running_loop().run_in_executor(None, self.tracing.close)
 
     async def _watch(self) -> None:
         loop = asyncio.get_running_loop()

@@ -52,10 +52,12 @@ class RunningServer:
 
 
 @contextmanager
-def running(folders: Mapping[str, Path], settings: ServerSettings | None = None) -> Iterator[RunningServer]:
+def running(
+    folders: Mapping[str, Path], settings: ServerSettings | None = None, **parts: Any
+) -> Iterator[RunningServer]:
     """A server in a thread; it drains at the end."""
     settings = settings or ServerSettings(load={"num_threads": 1}, reload_interval_s=0, drain_timeout_s=10)
-    server = Server(folders, settings)
+    server = Server(folders, settings, **parts)
     server.registry.load_all()
     listener = open_socket("127.0.0.1", 0)
     is_ready = threading.Event()

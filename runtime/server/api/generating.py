@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Iterable, Mapping
 from typing import Any
 
@@ -17,6 +18,7 @@ from ..faults import TimedOutError
 from ..http import encode_json, until_done
 from ..refusals import RefusedError, refusal_of
 from ..served_model import ServedModel
+from ..tracing import SequenceTimes
 
 DONE = b"data: [DONE]\n\n"
 
@@ -61,9 +63,11 @@ class Generation:
         self._call = call
         self._name = served.name
         self._stream: TokenStream = call.server.bridge.stream(served, sequences)
-        self._prompts = [len(sequence.request.prompt_ids) for sequence in sequences]
+        self._prompts = {sequence.request.index: len(sequence.request.prompt_ids) for sequence in sequences}
         self._started = time.monotonic()
+        self._first: dict[int, float] = {}
         self._last: dict[int, float] = {}
+        self._num_pieces: Counter[int] = Counter()
         self.num_new_tokens = 0
         self.num_cached_tokens = 0
         call.model = served.name
@@ -107,12 +111,27 @@ class Generation:
         metrics = self._call.server.metrics
         is_first = piece.index not in self._last
         if is_first:
-            metrics.observe_prompt(self._name, self._prompts[len(self._last)], piece.num_cached_tokens)
+            self._first[piece.index] = now
+            metrics.observe_prompt(self._name, self._prompts[piece.index], piece.num_cached_tokens)
             self.num_cached_tokens += piece.num_cached_tokens
         metrics.observe_token(self._name, now - self._last.get(piece.index, self._started), is_first=is_first)
         self._last[piece.index] = now
         self.num_new_tokens += 1
-        self._call.num_tokens = {"prompt": sum(self._prompts), "new": self.num_new_tokens}
+        self._num_pieces[piece.index] += 1
+        self._call.num_tokens = {"prompt": sum(self._prompts.values()), "new": self.num_new_tokens}
+        if piece.finish_reason is not None:
+            self._call.trace.sequence(self._times(piece, now))
+
+    def _times(self, last: Piece, now: float) -> SequenceTimes:
+        return SequenceTimes(
+            started=self._started,
+            queue_s=last.queue_s,
+            first_token=self._first[last.index],
+            last_token=now,
+            num_prompt_tokens=self._prompts[last.index],
+            num_cached_tokens=last.num_cached_tokens,
+            num_new_tokens=self._num_pieces[last.index],
+        )
 
 
 def event(value: Any) -> bytes:

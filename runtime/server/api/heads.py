@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -35,7 +36,9 @@ async def run_head(
         options = {**options, "truncation": "error"}
     call.model = served.name
     bridge, timeout_s = call.server.bridge, call.server.settings.request_timeout_s
+    started = time.monotonic()
     result = await bridge.run_head(served, HeadRequest(task, items, options), call.receive, timeout_s)
+    call.trace.head(started, result.timings)
     call.num_tokens["tokens"] = result.num_tokens
     call.server.metrics.observe_head(served.name, result.num_tokens, result.timings)
     return result

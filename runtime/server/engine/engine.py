@@ -44,6 +44,22 @@ class Ticket:
         self.is_cancelled = True
 
 
+def prompt_budget(num_incomplete: int, num_ready: int, chunk_tokens: int) -> int:
+    """Prompt tokens that run before the next step: many prompts together hold a few sequences up once, not often.
+
+    Args:
+        num_incomplete: prompts that have not run.
+        num_ready: sequences that wait for their next token meanwhile.
+        chunk_tokens: of one prompt against one sequence.
+
+    >>> prompt_budget(1, 7, 64), prompt_budget(7, 1, 64), prompt_budget(7, 0, 64)
+    (64, 448, 512)
+    """
+    if not num_ready:
+        return PREFILL_CHUNK_TOKENS
+    return max(chunk_tokens, min(PREFILL_CHUNK_TOKENS, chunk_tokens * num_incomplete // num_ready))
+
+
 @dataclass(frozen=True, eq=False)
 class _Entry:
     """A sequence and the request it belongs to."""
@@ -111,6 +127,7 @@ class GenerationEngine(TurnThread[_Entry]):
             if entry is None:
                 break
             sequence = entry.sequence
+            sequence.leave_queue()
             sequence.slot, sequence.num_cached_tokens = self._slots.open(sequence.request.prompt_ids)
             sequence.num_prefilled_tokens = sequence.num_cached_tokens
             self._running.append(entry)
@@ -125,8 +142,9 @@ class GenerationEngine(TurnThread[_Entry]):
         incomplete = [entry for entry in self._running if not entry.sequence.is_prefilled]
         if not incomplete:
             return
-        is_alone = len(incomplete) == len(self._running)
-        budget = PREFILL_CHUNK_TOKENS if is_alone else self.settings.prefill_chunk_tokens
+        budget = prompt_budget(
+            len(incomplete), len(self._running) - len(incomplete), self.settings.prefill_chunk_tokens
+        )
         start = next(self._rotation) % len(incomplete)
         for entry in (*incomplete[start:], *incomplete[:start]):
             sequence = entry.sequence

@@ -63,6 +63,7 @@ class Piece:
         logprob: its probability, where asked for; none for a token that only ends the sequence.
         finish_reason: ``"stop"`` or ``"length"`` with the last piece.
         num_cached_tokens: tokens of the prompt that were not run again.
+        queue_s: seconds that the sequence waited for a place.
     """
 
     index: int
@@ -71,3 +72,4 @@ class Piece:
     logprob: TokenLogprob | None = None
     finish_reason: str | None = None
     num_cached_tokens: int = 0
+    queue_s: float = 0.0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable
 from typing import Any
 
@@ -29,6 +30,8 @@ class Sequence:
         self.slot = -1
         self.num_cached_tokens = 0
         self.num_prefilled_tokens = 0
+        self.queue_s = 0.0
+        self._made_at = time.monotonic()
         self._history = TokenHistory.from_prompts(request.prompt_ids[None])
         self._processors = build_processors(
             request.config,
@@ -49,6 +52,10 @@ class Sequence:
     def last_token(self) -> int:
         """The newest token, which the next step appends to the cache."""
         return int(self._history.last_tokens[0])
+
+    def leave_queue(self) -> None:
+        """Note that it has a place."""
+        self.queue_s = time.monotonic() - self._made_at
 
     def next_chunk(self, max_tokens: int) -> TokenIds:
         """The next tokens of the prompt to run."""
@@ -77,7 +84,7 @@ class Sequence:
         return self._piece(token, text + self._stop.flush(), logprob, reason)
 
     def _piece(self, token: int, text: str, logprob: TokenLogprob | None, finish_reason: str | None) -> Piece:
-        return Piece(self.request.index, text, token, logprob, finish_reason, self.num_cached_tokens)
+        return Piece(self.request.index, text, token, logprob, finish_reason, self.num_cached_tokens, self.queue_s)
 
     def _logprob(self, logits: Scores, token: int) -> TokenLogprob:
         shifted = logits - logits.max()

@@ -25,11 +25,13 @@ Result = TypeVar("Result")
 
 @dataclass
 class Timings:
-    """Seconds that a request spent waiting, in the tokenizer, and from then to its result."""
+    """Seconds that a request spent waiting, in the tokenizer, and from then to its result; and its last batch."""
 
     queue_s: float = 0.0
     tokenization_s: float = 0.0
     inference_s: float = 0.0
+    num_batch_rows: int = 0
+    num_batch_tokens: int = 0
 
 
 @dataclass(frozen=True)
@@ -172,13 +174,18 @@ class HeadBatcher(TurnThread[Job]):
     def _run_group(self, jobs: list[Job]) -> None:
         shares = [self._active[job] for job in jobs]
         if len(jobs) == 1 and shares[0].num_tokens <= self.settings.max_round_tokens and not shares[0].has_begun:
-            self._observe_round(len(shares[0].rows), shares[0].num_tokens)
+            self._note_round(jobs, len(shares[0].rows), shares[0].num_tokens)
             self._finish(jobs[0], shares[0].results_alone)
             return
-        self._observe_round(*run_together(shares, self.settings.max_round_tokens))
+        self._note_round(jobs, *run_together(shares, self.settings.max_round_tokens))
         for job, share in zip(jobs, shares, strict=True):
             if share.is_done:
                 self._finish(job, share.results)
+
+    def _note_round(self, jobs: Sequence[Job], num_rows: int, num_tokens: int) -> None:
+        self._observe_round(num_rows, num_tokens)
+        for job in jobs:
+            job.timings.num_batch_rows, job.timings.num_batch_tokens = num_rows, num_tokens
 
     def _finish(self, job: Job, results: Callable[[], Any]) -> None:
         share = self._active.pop(job, None)
