@@ -1,17 +1,20 @@
 """The folder contract: which file of an exported artifact is which, and whether what is there can be used.
 
-This and ``manifest.py`` are the only places that know file names and the manifest's layout; the exporter writes through
-them and everything else reads through them. File names follow the transformers.js / onnx-community convention.
+This, ``manifest.py`` and ``layouts`` are the only places that know file names and the manifest's layout; the exporter
+writes through them and everything else reads through them. File names follow the transformers.js / onnx-community
+convention; folders that others wrote are read by their own (see :mod:`.layouts`).
 """
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from .errors import ArtifactError, ArtifactNotFoundError, CorruptArtifactError, NotExportedError
+from .errors import ArtifactNotFoundError, NotExportedError
+from .layouts import Layout, read_layout
+from .layouts.dtypes import DTYPE_ALIASES, DTYPE_SUFFIXES, canonical_dtype, chosen_dtype, split_dtype
+from .layouts.files_by_name import ONNX_FOLDER
 from .manifest import (
     FORMAT_VERSION,
     MANIFEST_FILE,
@@ -22,6 +25,7 @@ from .manifest import (
     Variant,
     write_manifest,
 )
+from .manifest_files import difference, file_entry, require_whole
 from .safe_paths import is_regular_file, read_json, read_optional_json, require_inside, require_relative
 
 __all__ = [
@@ -40,50 +44,18 @@ __all__ = [
     "Variant",
     "canonical_dtype",
     "file_entry",
-    "graph_patterns",
     "onnx_file_name",
     "read_json",
     "split_dtype",
     "write_manifest",
 ]
 
-ONNX_FOLDER = "onnx"
 EXTERNAL_DATA_THRESHOLD_BYTES = 1 << 30
-
-DTYPE_SUFFIXES: Mapping[str, str] = {
-    "fp32": "",
-    "fp16": "_fp16",
-    "int8": "_quantized",
-    "q8": "_q8",
-    "q4": "_q4",
-    "q4f16": "_q4f16",
-    "uint8": "_uint8",
-    "bnb4": "_bnb4",
-}
-"""Precision → suffix of the ONNX file name, as transformers.js names them."""
-
-DTYPE_ALIASES: Mapping[str, str | None] = {
-    "auto": None,
-    "float32": "fp32",
-    "float": "fp32",
-    "float16": "fp16",
-    "half": "fp16",
-    "quantized": "int8",
-}
-"""What transformers and PyTorch call a precision → its name here."""
 
 PYTORCH_WEIGHT_PATTERNS = ("*.safetensors", "pytorch_model*.bin", "*.gguf", "model*.pt")
 
 METADATA_PATTERNS = ("*.json", "*.txt", "*.jinja", "*.model", "*_Dense/*")
 """What a hub repository holds beside its graphs: all of it is small."""
-
-_CONVENTIONAL_GRAPHS = (
-    "model",
-    "encoder_model",
-    "decoder_model",
-    "decoder_model_merged",
-    "decoder_with_past_model",
-)
 
 # The architecture's ending → the task, for folders that other tools wrote without a manifest.
 _TASKS_BY_ARCHITECTURE: Mapping[str, str] = {
@@ -95,6 +67,9 @@ _TASKS_BY_ARCHITECTURE: Mapping[str, str] = {
     "ForNextSentencePrediction": "next-sentence-prediction",
     "ForImageClassification": "image-classification",
     "ForAudioClassification": "audio-classification",
+    "WhisperForConditionalGeneration": "automatic-speech-recognition",
+    "Speech2TextForConditionalGeneration": "automatic-speech-recognition",
+    "MoonshineForConditionalGeneration": "automatic-speech-recognition",
     "ForCTC": "automatic-speech-recognition",
     "ForCausalLM": "text-generation",
     "LMHeadModel": "text-generation",
@@ -106,57 +81,6 @@ _TASKS_BY_ARCHITECTURE: Mapping[str, str] = {
 def onnx_file_name(component: str, dtype: str) -> str:
     """Path of a graph inside the artifact, such as ``onnx/model_fp16.onnx``."""
     return f"{ONNX_FOLDER}/{component}{DTYPE_SUFFIXES[dtype]}.onnx"
-
-
-def file_entry(folder: Path, path: Path) -> FileEntry:
-    """Measure one file of ``folder``."""
-    digest = hashlib.sha256()
-    with path.open("rb") as stream:
-        while block := stream.read(1 << 20):
-            digest.update(block)
-    return FileEntry(path.relative_to(folder).as_posix(), path.stat().st_size, digest.hexdigest())
-
-
-def graph_patterns(manifest: Manifest | None, dtype: str | None, file_name: str | None) -> list[str]:
-    """Which files of a hub repository a load needs beside :data:`METADATA_PATTERNS`, as glob patterns.
-
-    A manifest lists them; without one the file names of the convention are asked for.
-    """
-    if file_name is not None:
-        # The star also takes model.onnx_data and model.onnx.data.
-        return [f"{prefix}{file_name}*" for prefix in ("", f"{ONNX_FOLDER}/")]
-    return [pattern for part in split_dtype(dtype) for pattern in _variant_patterns(manifest, part)]
-
-
-def _variant_patterns(manifest: Manifest | None, dtype: str | None) -> list[str]:
-    if manifest is not None:
-        chosen = manifest.variants.get(dtype or _default_dtype(manifest.variants))
-        return [entry.path for entry in chosen.files] if chosen else []
-    suffix = DTYPE_SUFFIXES.get(dtype or "fp32", "")
-    return [f"{prefix}{graph}{suffix}.onnx*" for graph in _CONVENTIONAL_GRAPHS for prefix in ("", f"{ONNX_FOLDER}/")]
-
-
-def canonical_dtype(dtype: object) -> str | None:
-    """A precision by its own name, whatever transformers calls it; None leaves the choice open.
-
-    >>> canonical_dtype("float16"), canonical_dtype("q4"), canonical_dtype("auto")
-    ('fp16', 'q4', None)
-    """
-    name = None if dtype is None else str(dtype).removeprefix("torch.")
-    return DTYPE_ALIASES.get(name, name) if name is not None else None
-
-
-def split_dtype(dtype: object) -> tuple[str | None, ...]:
-    """The precisions that a name joins, in order: of a language model the prompt's, then the steps'.
-
-    >>> split_dtype("int8+q4"), split_dtype("float16"), split_dtype(None)
-    (('int8', 'q4'), ('fp16',), (None,))
-    """
-    return (None,) if dtype is None else tuple(canonical_dtype(part) for part in str(dtype).split("+"))
-
-
-def _default_dtype(variants: Mapping[str, Any] | tuple[str, ...]) -> str:
-    return "fp32" if "fp32" in variants or not variants else next(iter(variants))
 
 
 class Artifact:
@@ -178,7 +102,9 @@ class Artifact:
         manifest_path = self.folder / MANIFEST_FILE
         values = read_optional_json(manifest_path)
         self.manifest = None if values is None else Manifest.from_dict(values, origin=str(manifest_path))
-        self.config: dict[str, Any] = read_optional_json(self.folder / "config.json") or {}
+        config = read_optional_json(self.folder / "config.json") or {}
+        self.layout = None if self.manifest else read_layout(self._relative_graph_files(), self._read_json)
+        self.config: dict[str, Any] = {**config, **self.layout.config} if self.layout else config
         self._require_onnx()
 
     def __repr__(self) -> str:
@@ -192,10 +118,16 @@ class Artifact:
     @property
     def likely_task(self) -> str | None:
         """The task; for a folder without a manifest the one its config's architecture suggests, or None."""
-        if self.manifest:
-            return self.manifest.task
+        if self.manifest or self.layout is None:
+            return self.task
+        if self.layout.task:
+            return self.layout.task
+        if not self.config and {"encoder_model", "decoder_model"} <= self._layout.graph_names:
+            return "text2text-generation"
         names = self.config.get("architectures")
         name = str(names[0]) if isinstance(names, list) and names else ""
+        if not name and self.config.get("model_type") == "whisper":
+            return "automatic-speech-recognition"
         return next((task for ending, task in _TASKS_BY_ARCHITECTURE.items() if name.endswith(ending)), None)
 
     @property
@@ -206,21 +138,33 @@ class Artifact:
     @property
     def variants(self) -> tuple[str, ...]:
         """Precisions that are there."""
-        if self.manifest:
-            return tuple(self.manifest.variants)
-        return tuple(
-            dtype for dtype in DTYPE_SUFFIXES if any(self._find_by_name(graph, dtype) for graph in _CONVENTIONAL_GRAPHS)
-        )
+        return tuple(self.manifest.variants if self.manifest else self._layout.variants)
 
     def chosen_dtype(self, dtype: str | None = None) -> str:
         """``dtype`` by its own name, or the precision that is taken where none is asked for."""
-        return canonical_dtype(dtype) or _default_dtype(self.variants)
+        return chosen_dtype(canonical_dtype(dtype), self.variants, self.config)
+
+    def components(self, dtype: str | None = None) -> dict[str, Path]:
+        """Graphs of one precision by name → their files, whole and inside the folder.
+
+        Raises:
+            ArtifactNotFoundError: there is no such variant; the message lists what there is.
+            CorruptArtifactError: a file is missing, or has another size than the manifest says.
+            UnsafeArtifactError: a file lies outside the folder.
+        """
+        dtype = self.chosen_dtype(dtype)
+        if self.manifest:
+            variant = self._manifest_variant(self.manifest, dtype)
+            require_whole(self.folder, variant.files)
+            return {name: self.folder / component.file for name, component in variant.components.items()}
+        files = self._layout.variants.get(dtype, {})
+        return {name: self._inside(file) for name, file in files.items()}
 
     def model_file(self, component: str = "model", dtype: str | None = None, file_name: str | None = None) -> Path:
         """Path of one graph.
 
         Args:
-            component: ``"model"``, ``"encoder_model"``, ``"decoder_model"``.
+            component: ``"model"``, ``"encoder_model"``, ``"decoder_model"``, or what another tool calls it.
             dtype: a key of :data:`DTYPE_SUFFIXES`; None takes fp32, or the first there is.
             file_name: an explicit file, relative to the folder or to its ``onnx`` folder.
 
@@ -233,8 +177,8 @@ class Artifact:
             return self._explicit_file(file_name)
         dtype = self.chosen_dtype(dtype)
         if self.manifest:
-            return self._manifest_file(self.manifest, component, dtype)
-        path = self._find_by_name(component, dtype)
+            self._require_component(self._manifest_variant(self.manifest, dtype), component, dtype)
+        path = self.components(dtype).get(component)
         if path is None:
             raise ArtifactNotFoundError(
                 f"{self.folder} has no {component} in {dtype}; it has {self._onnx_files()}. "
@@ -249,8 +193,8 @@ class Artifact:
             contents: read every file and compare its sha256; False only looks at sizes.
         """
         entries = {entry.path: entry for variant in self._listed_variants() for entry in variant.files}
-        found = {path: self._difference(entry, contents) for path, entry in entries.items()}
-        return {path: difference for path, difference in found.items() if difference}
+        found = {path: difference(self.folder, entry, contents=contents) for path, entry in entries.items()}
+        return {path: text for path, text in found.items() if text}
 
     def graph_files(self) -> Iterator[Path]:
         """ONNX files of the folder and of the folders in it, whether or not the manifest lists them."""
@@ -279,58 +223,40 @@ class Artifact:
             f"{self.folder} has no {file_name}; it has {self._onnx_files()}. Pass one of these as file_name=."
         )
 
-    def _manifest_file(self, manifest: Manifest, component: str, dtype: str) -> Path:
+    def _manifest_variant(self, manifest: Manifest, dtype: str) -> Variant:
         variant = manifest.variants.get(dtype)
         if variant is None:
             raise ArtifactNotFoundError(
                 f"{self.folder} has no variant {dtype!r}; it has {', '.join(self.variants)}. "
                 f"Pass one of these as dtype=, or export again with --dtype {dtype}."
             )
+        return variant
+
+    def _require_component(self, variant: Variant, component: str, dtype: str) -> None:
         if component not in variant.components:
             raise ArtifactNotFoundError(
                 f"{self.folder} has no graph {component!r} in {dtype}; it has {', '.join(variant.components)}. "
                 "Load it with the class of its task, or export it for this one."
             )
-        for entry in variant.files:
-            self._require_whole(entry)
-        return self.folder / variant.components[component].file
 
-    def _require_whole(self, entry: FileEntry) -> None:
-        path = require_inside(self.folder / entry.path, self.folder, MANIFEST_FILE)
-        if not is_regular_file(path):
-            raise CorruptArtifactError(
-                f"{path} is in the manifest and not on disk, or is no file. Copy or export it again."
-            )
-        size_bytes = path.stat().st_size
-        if size_bytes != entry.size_bytes:
-            raise CorruptArtifactError(
-                f"{path} has {size_bytes} bytes; the manifest says {entry.size_bytes}. Copy or export it again."
-            )
+    @property
+    def _layout(self) -> Layout:
+        return self.layout or Layout("headway", {})
 
-    def _difference(self, entry: FileEntry, contents: bool) -> str | None:
-        try:
-            self._require_whole(entry)
-            if not contents:
-                return None
-            digest = file_entry(self.folder, self.folder / entry.path).sha256
-        except ArtifactError as error:
-            return str(error)
-        except OSError as error:
-            return f"cannot be read: {error.strerror}"
-        return None if digest == entry.sha256 else f"sha256 is {digest}; the manifest says {entry.sha256}"
+    def _inside(self, file: str) -> Path:
+        return require_inside(self.folder / file, self.folder, "the folder's layout")
+
+    def _read_json(self, file: str) -> dict[str, Any] | None:
+        return read_optional_json(self.folder / file)
+
+    def _relative_graph_files(self) -> list[str]:
+        return [path.relative_to(self.folder).as_posix() for path in self.graph_files()]
 
     def _listed_variants(self) -> tuple[Variant, ...]:
         return tuple(self.manifest.variants.values()) if self.manifest else ()
 
-    def _find_by_name(self, component: str, dtype: str) -> Path | None:
-        name = f"{component}{DTYPE_SUFFIXES.get(dtype, f'_{dtype}')}.onnx"
-        candidates = (self.folder / ONNX_FOLDER / name, self.folder / name)
-        return next((path for path in candidates if is_regular_file(path)), None)
-
     def _onnx_files(self) -> str:
-        return (
-            ", ".join(sorted(path.relative_to(self.folder).as_posix() for path in self.graph_files())) or "no ONNX file"
-        )
+        return ", ".join(sorted(self._relative_graph_files())) or "no ONNX file"
 
     def _require_onnx(self) -> None:
         if self.manifest or any(self.graph_files()):

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 from .errors import ArtifactNotFoundError, HubError, InputTypeError, OptionError
+
+logger = logging.getLogger("headway")
 
 _HUB_ID = re.compile(r"^[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?$")
 _MAX_HUB_ID_LENGTH = 96
@@ -50,6 +53,29 @@ def resolve_folder(
     if not folder.is_dir():
         raise ArtifactNotFoundError(f"{name} has no folder {subfolder!r}. Check subfolder=.")
     return folder
+
+
+def repository_files(
+    name: str,
+    *,
+    subfolder: str | None = None,
+    revision: str | None = None,
+    cache_dir: str | Path | None = None,
+    local_files_only: bool = False,
+    token: str | bool | None = None,
+) -> list[str] | None:
+    """Files of a hub repository, relative to the subfolder; None where it cannot be asked, and what is there counts."""
+    if local_files_only:
+        return None
+    from huggingface_hub import HfApi
+
+    try:
+        files = HfApi().list_repo_files(name, revision=revision, token=token)
+    except Exception as error:  # as in _download, which has already found what the cache holds
+        logger.debug("%s cannot be listed: %s", name, error)
+        return None
+    prefix = f"{subfolder.strip('/')}/" if subfolder else ""
+    return [file.removeprefix(prefix) for file in files if file.startswith(prefix)]
 
 
 def local_folder(name: str | Path) -> Path | None:
@@ -130,7 +156,7 @@ def push_folder(folder: str | Path, repo_id: str, files: Iterable[Path] | None =
 
     api = HfApi(token=options.pop("token", None))
     private = options.pop("private", None)
-    patterns = None if files is None else [_literal(path.relative_to(folder).as_posix()) for path in files]
+    patterns = None if files is None else [literal_pattern(path.relative_to(folder).as_posix()) for path in files]
     try:
         repo_id = api.create_repo(repo_id, private=private, exist_ok=True).repo_id
         commit = api.upload_folder(repo_id=repo_id, folder_path=str(folder), allow_patterns=patterns, **options)
@@ -142,7 +168,7 @@ def push_folder(folder: str | Path, repo_id: str, files: Iterable[Path] | None =
     return str(commit)
 
 
-def _literal(path: str) -> str:
+def literal_pattern(path: str) -> str:
     """A pattern of ``fnmatch`` that matches this path only."""
     return re.sub(r"([*?[])", r"[\1]", path)
 

@@ -46,7 +46,7 @@ class Model:
         self.config = Config(artifact.config, name_or_path=name_or_path)
         self.max_length = artifact.max_length
         self._specs: Mapping[str, TensorSpec] = {spec.name: spec for spec in session.inputs}
-        self.main_input_name = session.input_names[0] if session.input_names else "input_ids"
+        self.main_input_name = _main_input(session.input_names)
         self._vocab_size = _vocab_size(self.config)
         self._defaults = _defaults(artifact, dtype)
 
@@ -237,6 +237,11 @@ class Model:
             HubError: the hub cannot be reached, or refuses.
         """
         return push_folder(self.artifact.folder, repo_id, files=self.artifact.own_files(), **options)
+
+
+def _main_input(names: Sequence[str]) -> str:
+    # Exporters declare inputs in any order; a mask is never the one that a caller passes alone.
+    return next((name for name in names if "mask" not in name), "input_ids")
 
 
 def _vocab_size(config: Config) -> int | None:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
-from .artifact import METADATA_PATTERNS, Artifact, graph_patterns
+from .artifact import METADATA_PATTERNS, Artifact
 from .checkpoint_cache import export_once
 from .errors import ArtifactNotFoundError, NotExportedError
-from .hub import local_folder, resolve_folder
-from .manifest import MANIFEST_FILE, Manifest
-from .safe_paths import read_optional_json
+from .hub import literal_pattern, local_folder, repository_files, resolve_folder
+from .onnx_file import external_locations
+from .wanted_files import wanted_files
 
 
 @dataclass(frozen=True)
@@ -67,10 +68,21 @@ def open_artifact(
 
 
 def _fetch(name: str, hub: HubOptions, dtype: str | None, file_name: str | None) -> Path:
-    """Download configs and tokenizer first: the manifest among them says which files the precision needs."""
+    """Download configs and tokenizer first: they and the repository's list say which files the precision needs."""
     folder = resolve_folder(name, **asdict(hub), allow_patterns=METADATA_PATTERNS)
-    manifest_path = folder / MANIFEST_FILE
-    values = read_optional_json(manifest_path)
-    manifest = None if values is None else Manifest.from_dict(values, origin=str(manifest_path))
-    patterns = graph_patterns(manifest, dtype, file_name)
-    return resolve_folder(name, **asdict(hub), allow_patterns=[*METADATA_PATTERNS, *patterns])
+    files = repository_files(name, **asdict(hub))
+    if files is None:
+        return folder
+    wanted = wanted_files(folder, files, dtype, file_name)
+    folder = resolve_folder(name, **asdict(hub), allow_patterns=[*METADATA_PATTERNS, *map(literal_pattern, wanted)])
+    # Weights beside a graph under a name that no convention has: the graph says it.
+    missing = [file for graph in wanted if graph.endswith(".onnx") for file in _missing_data(folder, graph, files)]
+    if missing:
+        resolve_folder(name, **asdict(hub), allow_patterns=[*METADATA_PATTERNS, *map(literal_pattern, missing)])
+    return folder
+
+
+def _missing_data(folder: Path, graph: str, files: Sequence[str]) -> list[str]:
+    parent = PurePosixPath(graph).parent
+    needed = [(parent / location).as_posix() for location in external_locations(folder / graph)]
+    return [file for file in needed if file in files and not (folder / file).exists()]

@@ -10,15 +10,18 @@ from numpy.typing import ArrayLike, NDArray
 
 from ..artifact import Artifact, split_dtype
 from ..errors import InputError, InputTypeError, OptionError
-from ..model import Model
+from ..model import Model, require_described, require_outputs, require_task
 from ..outputs import ModelOutput
 from ..session import Session, SessionOptions
 from .cache import SharedBufferCache
 from .call_checks import one_input, require_callbacks, require_known_options, token_block, token_mask
-from .config import GENERATION_CONFIG_FILE, GenerationConfig
+from .config import GenerationConfig
+from .config_defaults import default_generation_config
 from .config_resolve import resolve_config, resolve_lengths
+from .decoder_graphs import DecoderGraphs, max_positions
 from .decoder_logits import DecoderLogits
 from .grammar import Grammar, GrammarCompiler
+from .graph_facts import GraphFacts
 from .history import TokenHistory, TokenIds
 from .logits import PrefixAllowedTokens, build_processors
 from .loop import Generated, Generation, run_generation
@@ -49,10 +52,12 @@ class AutoModelForCausalLM(Model):
         name_or_path: str = "",
         dtype: str = "fp32",
         prefill: Session | None = None,
+        embeddings: Session | None = None,
     ) -> None:
         super().__init__(artifact, session, name_or_path, dtype)
-        self.decoder = open_decoder(session, self.max_length, prefill)
-        self.generation_config = _generation_config(artifact)
+        self.max_length = max_positions(artifact)
+        self.decoder = open_decoder(session, self.max_length, prefill, GraphFacts.of(artifact), embeddings)
+        self.generation_config = default_generation_config(artifact)
         self.prefix_cache: PrefixCache | None = None
 
     @classmethod
@@ -71,14 +76,18 @@ class AutoModelForCausalLM(Model):
         Raises:
             OptionError: more than two precisions are joined.
         """
+        require_task(artifact, cls)
         *prompt, step = split_dtype(dtype)
-        model = super().from_artifact(artifact, step, file_name, options, name_or_path)
-        if not prompt:
-            return model
         if len(prompt) > 1:
             raise OptionError(f"dtype is {dtype!r}; at most two precisions can be joined, such as 'int8+q4'.")
-        prefill = Session(artifact.model_file("model", prompt[0]), artifact.folder, options)
-        return cls(artifact, model.session, name_or_path, model.dtype, prefill)
+        graphs = DecoderGraphs.open(artifact, step, file_name, options)
+        if file_name is None:
+            require_described(graphs.step, artifact, step)
+        require_outputs(graphs.step, cls)
+        prefill = (
+            Session(artifact.model_file("model", prompt[0]), artifact.folder, options) if prompt else graphs.prefill
+        )
+        return cls(artifact, graphs.step, name_or_path, artifact.chosen_dtype(step), prefill, graphs.embeddings)
 
     def use_prefix_cache(self, max_bytes: int) -> PrefixCache:
         """Keep keys and values of generated texts, so that later prompts that begin alike start from there.
@@ -295,12 +304,6 @@ def _check_positions(position_ids: ArrayLike | None, is_token: NDArray[np.bool_]
             "position_ids numbers a row's tokens otherwise than one after the other, which the model's graph does not "
             "take. Leave position_ids out."
         )
-
-
-def _generation_config(artifact: Artifact) -> GenerationConfig:
-    if (artifact.folder / GENERATION_CONFIG_FILE).is_file():
-        return GenerationConfig.from_pretrained(artifact.folder)
-    return GenerationConfig.from_model_config(artifact.config)
 
 
 def _output(

@@ -1,8 +1,9 @@
 """A decoder graph that shares one buffer between past and present, driven through IOBinding.
 
 The graph takes row lengths instead of an attention mask (GroupQueryAttention), so rows of different lengths stand side
-by side and every step binds the same arrays. On the CPU the operator takes several new tokens on top of a past for one
-row at a time, so these run row by row, each on its own slice of the buffers.
+by side and every step binds the same arrays. Graphs of onnxruntime-genai's builder compute the lengths from a mask;
+theirs is ones on each row's tokens and zeros after them. On the CPU the operator takes several new tokens on top of a
+past for one row at a time, so these run row by row, each on its own slice of the buffers.
 """
 
 from __future__ import annotations
@@ -17,7 +18,10 @@ from numpy.typing import NDArray
 from ..errors import InputError, UnsupportedFormatError
 from ..providers import import_onnxruntime
 from ..session import Session
-from .cache import BufferSpec, SharedBufferCache
+from .cache import SharedBufferCache
+from .graph_buffers import buffer_specs
+from .graph_facts import GraphFacts
+from .graph_states import is_state
 from .history import Scores, TokenIds
 
 PREFILL_CHUNK_TOKENS = 512
@@ -28,34 +32,6 @@ ROTARY_SWITCH_KEY = "headway.rotary_switch_position"
 
 # Shorter runs are steps: a token of each row, or a few that were guessed.
 _LEAST_PREFILL_TOKENS = 16
-
-_PAST_PREFIX, _PRESENT_PREFIX = "past_key_values.", "present."
-
-
-def is_shared_buffer_graph(session: Session) -> bool:
-    """Whether the graph takes row lengths and writes its cache in place."""
-    return "seqlens_k" in session.input_names and "total_sequence_length" in session.input_names
-
-
-def buffer_specs(session: Session) -> tuple[BufferSpec, ...]:
-    """The key and value buffers of a graph, read from its inputs.
-
-    Raises:
-        UnsupportedFormatError: a buffer has no counterpart among the outputs, or an unknown shape.
-    """
-    specs = []
-    for spec in session.inputs:
-        if not spec.name.startswith(_PAST_PREFIX):
-            continue
-        present = _PRESENT_PREFIX + spec.name.removeprefix(_PAST_PREFIX)
-        heads, head_dim = (spec.shape[1], spec.shape[3]) if spec.rank == 4 else (None, None)
-        if present not in session.output_names or not isinstance(heads, int) or not isinstance(head_dim, int):
-            raise UnsupportedFormatError(
-                f"{session.path} has the cache input {spec.name} {list(spec.shape)} and the outputs "
-                f"{list(session.output_names)}; (batch, heads, tokens, head_dim) with an output {present} is needed."
-            )
-        specs.append(BufferSpec(spec.name, present, heads, head_dim, spec.dtype))
-    return tuple(specs)
 
 
 @dataclass
@@ -68,6 +44,7 @@ class _Feeds:
     logits_to_keep: NDArray[np.int64]  # (rows, logits)
     position_ids: NDArray[np.int64]  # (rows, tokens)
     sequence_lengths: NDArray[np.int64]  # (rows,)
+    num_logits_to_keep: NDArray[np.int64]  # ()
     logits: NDArray[Any]  # (rows, logits, vocab)
     rows: NDArray[np.intp]  # (rows,) 0, 1, 2 …
     binding: Any = None
@@ -82,26 +59,40 @@ class Decoder:
         max_positions: how many positions the model has; None for no limit.
         prefill: the same graph in another precision, which runs blocks of several tokens: what is fastest for many
             rarely is for one. Both write the same cache.
+        facts: what the folder says of the graph.
 
     Raises:
-        UnsupportedFormatError: the two graphs differ in their inputs or in their cache.
+        UnsupportedFormatError: the two graphs differ in their inputs or in their cache, or an input is not understood.
     """
 
-    def __init__(self, session: Session, max_positions: int | None = None, prefill: Session | None = None) -> None:
+    def __init__(
+        self,
+        session: Session,
+        max_positions: int | None = None,
+        prefill: Session | None = None,
+        facts: GraphFacts | None = None,
+    ) -> None:
         self.session = session
         self.prefill_session = prefill or session
-        self.specs = buffer_specs(session)
+        self.facts = facts or GraphFacts()
+        self.specs = buffer_specs(session, self.facts)
         self._require_one_cache()
         self.max_positions = max_positions
-        logits = next(spec for spec in session.outputs if spec.name == "logits")
-        self.vocab_size = int(logits.shape[2])
+        self.vocab_size = self.facts.vocab_size_of(session)
+        logits = next(spec for spec in session.outputs if spec.name == self.facts.own_name("logits"))
         self._logits_dtype = logits.dtype
+        self._gives_last_only = logits.shape[1] == 1
+        self._small_inputs = [spec for spec in session.inputs if not is_state(self.facts.field_name(spec.name))]
+        self._dtypes = {self.facts.field_name(spec.name): spec.dtype for spec in self._small_inputs}
+        self._takes_mask = "attention_mask" in self._dtypes
+        # A graph that cannot be told which logits to keep gives those of every token.
+        self._chooses_logits = "logits_to_keep" in self._dtypes
         metadata = session.ort_session.get_modelmeta().custom_metadata_map
         self._switch_position = int(metadata.get(ROTARY_SWITCH_KEY, 0))
 
     def _require_one_cache(self) -> None:
         other = self.prefill_session
-        if buffer_specs(other) != self.specs or set(other.input_names) != set(self.session.input_names):
+        if buffer_specs(other, self.facts) != self.specs or set(other.input_names) != set(self.session.input_names):
             raise UnsupportedFormatError(
                 f"{other.path} and {self.session.path} do not take the same cache, so they cannot share one. Load one "
                 "of them, or two precisions of the same export."
@@ -142,6 +133,8 @@ class Decoder:
         feeds.seqlens_k[:] = lengths
         feeds.sequence_lengths[:] = lengths + 1
         feeds.total_sequence_length[...] = longest
+        if self._takes_mask:
+            self._bind_mask(feeds, lengths + 1, longest)
         self._call(feeds)
         cache.token_ids[feeds.rows, lengths] = tokens
         lengths += 1
@@ -186,6 +179,9 @@ class Decoder:
             chunk = tokens[start : start + PREFILL_CHUNK_TOKENS]
             first_kept = max(len(tokens) - num_logits - start, 0)
             kept = np.arange(min(first_kept, len(chunk)), len(chunk))[None]
+            if self._gives_last_only and kept.shape[1] > 1:
+                parts += [self.extend_row(view, 0, token) for token in chunk[:, None]][-kept.shape[1] :]
+                continue
             parts.append(self._run_block(view, chunk[None], kept, sequence_lengths=np.array([total]))[0])
             view.record(0, chunk)
         return np.concatenate(parts)
@@ -194,7 +190,7 @@ class Decoder:
         """Append tokens to every row; the logits after each of them, (tokens, vocab) float32 per row."""
         longest = max(int(length) + len(tokens) for length, tokens in zip(cache.lengths, rows, strict=True))
         cache.reserve(longest)
-        if self._fits_one_call(cache, rows):
+        if self._fits_one_call(cache, rows) and not self._gives_last_only:
             logits = self._prefill_together(cache, rows, all_logits=True)
             return [row_logits[: len(tokens)] for row_logits, tokens in zip(logits, rows, strict=True)]
         return [self.extend_row(cache, row, tokens, num_logits=len(tokens)) for row, tokens in enumerate(rows)]
@@ -202,6 +198,8 @@ class Decoder:
     def _fits_one_call(self, cache: SharedBufferCache, rows: Sequence[TokenIds]) -> bool:
         """Whether a padded call for all rows is allowed and not wasteful."""
         longest = max(map(len, rows))
+        if self._gives_last_only and len({len(tokens) for tokens in rows}) > 1:
+            return False
         return len(rows) > 1 and not cache.lengths.any() and longest * len(rows) <= PREFILL_CHUNK_TOKENS
 
     def _prefill_together(
@@ -229,7 +227,7 @@ class Decoder:
         """Run (rows, tokens) ids, right-padded to ``num_new`` per row; logits at ``kept`` (rows, logits)."""
         rows, tokens = block.shape
         lengths = cache.lengths + (tokens if num_new is None else num_new)
-        feeds = self._feeds(rows, tokens, kept.shape[1])
+        feeds = self._feeds(rows, tokens, self._num_given(tokens, kept))
         feeds.input_ids[...] = block
         feeds.position_ids[...] = cache.lengths[:, None] + np.arange(tokens)
         feeds.sequence_lengths[...] = lengths if sequence_lengths is None else sequence_lengths
@@ -237,10 +235,24 @@ class Decoder:
             cache.is_long[...] = feeds.sequence_lengths > self._switch_position
         feeds.seqlens_k[...] = lengths - 1
         feeds.total_sequence_length[...] = int(cache.lengths.max()) + tokens
-        feeds.logits_to_keep[...] = kept
+        if self._chooses_logits:
+            feeds.logits_to_keep[...] = kept
         self._bind(feeds, cache)
+        if self._takes_mask:
+            self._bind_mask(feeds, lengths, int(cache.lengths.max()) + tokens)
         self._call(feeds)
-        return _as_scores(feeds.logits)
+        scores = _as_scores(feeds.logits)
+        if self._chooses_logits:
+            return scores
+        return np.take_along_axis(scores, (kept - tokens + scores.shape[1])[:, :, None], axis=1)
+
+    def _num_given(self, tokens: int, kept: NDArray[np.integer]) -> int:
+        """How many tokens' logits a call of so many tokens gives."""
+        if self._chooses_logits:
+            return int(kept.shape[1])
+        if self._gives_last_only:
+            return 1
+        return int(tokens - kept.min(initial=tokens - 1)) if "num_logits_to_keep" in self._dtypes else tokens
 
     def _turns_long(self, cache: SharedBufferCache, totals: NDArray[np.integer]) -> NDArray[np.bool_]:
         """(rows,) whether rows of these lengths use other rotary angles than the keys they hold."""
@@ -254,13 +266,15 @@ class Decoder:
         return feeds
 
     def _feeds(self, rows: int, tokens: int, num_logits: int) -> _Feeds:
+        dtypes = self._dtypes
         return _Feeds(
-            input_ids=np.zeros((rows, tokens), np.int64),
+            input_ids=np.zeros((rows, tokens), dtypes.get("input_ids", "int64")),
             seqlens_k=np.zeros(rows, np.int32),
             total_sequence_length=np.zeros((), np.int32),
             logits_to_keep=np.zeros((rows, num_logits), np.int64),
-            position_ids=np.zeros((rows, tokens), np.int64),
+            position_ids=np.zeros((rows, tokens), dtypes.get("position_ids", "int64")),
             sequence_lengths=np.zeros(rows, np.int64),
+            num_logits_to_keep=np.full((), num_logits, np.int64),
             logits=np.zeros((rows, num_logits, self.vocab_size), self._logits_dtype),
             rows=np.arange(rows),
         )
@@ -269,14 +283,21 @@ class Decoder:
         ort_value = import_onnxruntime().OrtValue.ortvalue_from_numpy
         session = self.session if feeds.input_ids.shape[1] < _LEAST_PREFILL_TOKENS else self.prefill_session
         binding = session.ort_session.io_binding()
-        for name in session.input_names:
-            if not name.startswith(_PAST_PREFIX):
-                binding.bind_ortvalue_input(name, ort_value(getattr(feeds, name)))
+        for given in self._small_inputs:
+            name = self.facts.field_name(given.name)
+            if name != "attention_mask":
+                binding.bind_ortvalue_input(given.name, ort_value(getattr(feeds, name)))
         for spec, buffer in zip(self.specs, cache.ort_values, strict=True):
             binding.bind_ortvalue_input(spec.past_name, buffer)
             binding.bind_ortvalue_output(spec.present_name, buffer)
-        binding.bind_ortvalue_output("logits", ort_value(feeds.logits))
+        binding.bind_ortvalue_output(self.facts.own_name("logits"), ort_value(feeds.logits))
         feeds.binding, feeds.run = binding, session.ort_session.run_with_iobinding
+
+    def _bind_mask(self, feeds: _Feeds, lengths: NDArray[np.integer], width: int) -> None:
+        """Say in a mask how long each row is with its new tokens; its width is the longest."""
+        name = self.facts.own_name("attention_mask")
+        mask = (np.arange(width) < lengths[:, None]).astype(self._dtypes["attention_mask"])
+        feeds.binding.bind_ortvalue_input(name, import_onnxruntime().OrtValue.ortvalue_from_numpy(mask))
 
     def _call(self, feeds: _Feeds) -> None:
         try:

@@ -2,217 +2,62 @@
 
 What a graph keeps is found by name: keys and values that grow by the tokens of a call, and states of fixed size
 (convolution, recurrent). Rows of different lengths are right-aligned in each call, and the mask says what counts. A
-graph that takes one token at a time (it has a recurrent state) is fed a prompt token by token, each row by itself.
+graph that takes one token at a time, or no mask, is fed each row by itself.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..artifact import TensorSpec
-from ..errors import InputError, InputTooLongError, OptionError, UnsupportedFormatError
+from ..errors import InputError, InputTooLongError, UnsupportedFormatError
 from ..providers import import_onnxruntime
 from ..session import Session
+from .graph_facts import GraphFacts
+from .graph_states import StateSpec, state_specs
+from .growing_cache import GrowingCache
+from .growing_feeds import graph_feeds, require_known_inputs
 from .history import Scores, TokenIds
-from .memory import require_memory
-
-# Beginning of an input's name → beginning of the output that replaces it.
-_STATE_PREFIXES: Mapping[str, str] = {
-    "past_key_values.": "present.",
-    "past_indexer.": "present_indexer.",
-    "past_conv.": "present_conv.",
-    "past_ssm.": "present_ssm.",
-    "past_recurrent.": "present_recurrent.",
-    "past_state.": "present_state.",
-}
-
-
-@dataclass(frozen=True)
-class StateSpec:
-    """One thing a graph keeps from call to call.
-
-    Args:
-        past: the input.
-        present_name: the output that takes its place.
-        growing_axis: the axis that grows by a token per token; None for a state of fixed size.
-    """
-
-    past: TensorSpec
-    present_name: str
-    growing_axis: int | None
-
-    def empty(self, num_rows: int) -> NDArray[Any]:
-        """What stands for no token yet: no column, or a state of zeros."""
-        return np.zeros(self._shape(num_rows, 0), dtype=self.past.dtype)
-
-    def size_bytes(self, num_rows: int, length: int) -> int:
-        """What it takes for rows of this many tokens."""
-        return math.prod(self._shape(num_rows, length)) * np.dtype(self.past.dtype).itemsize
-
-    def _shape(self, num_rows: int, length: int) -> list[int]:
-        return [
-            num_rows if axis == 0 else length if axis == self.growing_axis else int(size)
-            for axis, size in enumerate(self.past.shape)
-        ]
-
-
-def state_specs(session: Session) -> tuple[StateSpec, ...]:
-    """What a graph keeps, found by the names of its inputs.
-
-    Raises:
-        UnsupportedFormatError: an input has no output that replaces it, or more than one axis of unknown size.
-    """
-    specs = []
-    for spec in session.inputs:
-        prefix = next((prefix for prefix in _STATE_PREFIXES if spec.name.startswith(prefix)), None)
-        if prefix is None:
-            continue
-        present = _STATE_PREFIXES[prefix] + spec.name.removeprefix(prefix)
-        free = [axis for axis, size in enumerate(spec.shape) if axis > 0 and not isinstance(size, int)]
-        if present not in session.output_names or len(free) > 1:
-            raise UnsupportedFormatError(
-                f"{session.path} has the cache input {spec.name} {list(spec.shape)} and the outputs "
-                f"{list(session.output_names)}; an output {present} and at most one growing axis are needed."
-            )
-        specs.append(StateSpec(spec, present, free[0] if free else None))
-    return tuple(specs)
-
-
-class GrowingCache:
-    """States of several rows, and which of their columns hold a token of which row.
-
-    Args:
-        specs: what the graph keeps.
-        num_rows: rows of the batch.
-        capacity: how many tokens a row is going to hold; more fit as well.
-
-    Raises:
-        CacheMemoryError: so many tokens would not fit into memory.
-    """
-
-    def __init__(self, specs: Sequence[StateSpec], num_rows: int, capacity: int = 0) -> None:
-        _require_memory(specs, num_rows, capacity)
-        self.capacity = capacity
-        self.specs = tuple(specs)
-        self.lengths = np.zeros(num_rows, dtype=np.int32)
-        self.mask = np.zeros((num_rows, 0), dtype=np.int64)  # (rows, columns)
-        self.columns = np.zeros((num_rows, 0), dtype=np.int64)  # token ids by column
-        ort_value = import_onnxruntime().OrtValue.ortvalue_from_numpy
-        self.states: list[Any] = [ort_value(spec.empty(num_rows)) for spec in specs]
-
-    def __repr__(self) -> str:
-        return f"GrowingCache(lengths={self.lengths.tolist()})"
-
-    @property
-    def num_rows(self) -> int:
-        """Rows of the batch."""
-        return len(self.lengths)
-
-    @property
-    def size_bytes(self) -> int:
-        """What the states take."""
-        return sum(int(state.tensor_size_in_bytes()) for state in self.states)
-
-    def get_seq_length(self, layer_idx: int = 0) -> int:
-        """Tokens of the longest row."""
-        return int(self.lengths.max(initial=0))
-
-    def row_ids(self, row: int) -> TokenIds:
-        """(length,) int64: the tokens that a row holds."""
-        token_ids: TokenIds = self.columns[row, self.mask[row] != 0]
-        return token_ids
-
-    def select(self, rows: NDArray[np.integer]) -> None:
-        """Let row ``i`` become what row ``rows[i]`` was; a row may come several times, or not at all.
-
-        Raises:
-            CacheMemoryError: there are more rows than before, and they would not fit; nothing changed.
-        """
-        if np.array_equal(rows, np.arange(self.num_rows)):
-            return
-        if len(rows) > self.num_rows:
-            _require_memory(self.specs, len(rows), max(self.capacity, self.mask.shape[1]))
-        self.lengths, self.mask, self.columns = self.lengths[rows], self.mask[rows], self.columns[rows]
-        self._replace(lambda spec, state: np.ascontiguousarray(state[rows]))
-
-    def truncate(self, row: int, length: int) -> None:
-        """Forget all but the first ``length`` tokens of a row.
-
-        Raises:
-            OptionError: the graph keeps a state that cannot go back.
-        """
-        if length >= self.lengths[row]:
-            return
-        if any(spec.growing_axis is None for spec in self.specs):
-            raise OptionError(
-                "This model keeps a recurrent state, which cannot go back to an earlier token. "
-                "Start without past_key_values, and leave out prompt_lookup_num_tokens."
-            )
-        self.mask[row, np.flatnonzero(self.mask[row])[length:]] = 0
-        self.lengths[row] = length
-        self._drop_trailing_columns()
-
-    @classmethod
-    def stacked(cls, caches: Sequence[GrowingCache]) -> GrowingCache:
-        """Caches of one row each as one cache; shorter rows are padded on the left."""
-        stacked = cls(caches[0].specs, len(caches))
-        stacked.lengths = np.concatenate([cache.lengths for cache in caches])
-        width = max(cache.mask.shape[1] for cache in caches)
-        stacked.mask = np.concatenate([_left_padded(cache.mask, width, 1) for cache in caches])
-        stacked.columns = np.concatenate([_left_padded(cache.columns, width, 1) for cache in caches])
-        ort_value = import_onnxruntime().OrtValue.ortvalue_from_numpy
-        for index, spec in enumerate(stacked.specs):
-            states = [_left_padded(cache.states[index].numpy(), width, spec.growing_axis) for cache in caches]
-            stacked.states[index] = ort_value(np.concatenate(states))
-        return stacked
-
-    def copy_from(self, other: GrowingCache) -> None:
-        """Become what another cache is."""
-        self.lengths, self.mask, self.columns, self.states = other.lengths, other.mask, other.columns, other.states
-
-    def only(self, row: int) -> GrowingCache:
-        """A copy that holds one row."""
-        one = GrowingCache(self.specs, self.num_rows)
-        one.copy_from(self)
-        one.select(np.array([row]))
-        return one
-
-    def _drop_trailing_columns(self) -> None:
-        used = np.flatnonzero(self.mask.any(axis=0))
-        width = int(used[-1]) + 1 if len(used) else 0
-        if width == self.mask.shape[1]:
-            return
-        self.mask, self.columns = self.mask[:, :width], self.columns[:, :width]
-        self._replace(lambda spec, state: np.ascontiguousarray(np.take(state, np.arange(width), spec.growing_axis)))
-
-    def _replace(self, change: Any) -> None:
-        ort_value = import_onnxruntime().OrtValue.ortvalue_from_numpy
-        pairs = zip(self.specs, self.states, strict=True)
-        self.states = [ort_value(change(spec, state.numpy())) for spec, state in pairs]
 
 
 class GrowingDecoder:
     """Runs a past-to-present graph on caches that it makes; see :class:`.network.TokenDecoder`.
 
     Args:
-        session: the graph.
+        session: the graph that runs tokens on top of others.
         max_positions: how many positions the model has; None for no limit.
+        facts: what the folder says of the graph.
+        prefill: the graph that runs a row's first tokens, where that is another one.
+        embeddings: the graph that makes ``inputs_embeds`` of token ids, where the others take these.
+
+    Raises:
+        UnsupportedFormatError: a graph has an input that nothing is known for, or a cache that cannot be used.
     """
 
-    def __init__(self, session: Session, max_positions: int | None = None) -> None:
+    def __init__(
+        self,
+        session: Session,
+        max_positions: int | None = None,
+        facts: GraphFacts | None = None,
+        prefill: Session | None = None,
+        embeddings: Session | None = None,
+    ) -> None:
         self.session = session
-        self.specs = state_specs(session)
+        self.prefill_session = prefill or session
+        self.facts = facts or GraphFacts()
+        self.specs = state_specs(session, self.facts)
         self.max_positions = max_positions
-        self.vocab_size = int(next(spec for spec in session.outputs if spec.name == "logits").shape[2])
-        self._output_names = ["logits", *(spec.present_name for spec in self.specs)]
-        ids = next(spec for spec in session.inputs if spec.name == "input_ids")
-        self._is_single_token = ids.shape[1] == 1
+        self.vocab_size = self.facts.vocab_size_of(session)
+        self._embeddings = embeddings
+        for graph in {session, self.prefill_session}:
+            require_known_inputs(graph, self.facts, has_embeddings=embeddings is not None)
+        self._output_names = self._named_outputs(session, [spec.present_name for spec in self.specs])
+        self._prefill_output_names = self._named_outputs(self.prefill_session, self._prefill_presents())
+        self._takes_mask = self.facts.own_name("attention_mask") in session.input_names
+        self._has_fixed_state = any(spec.growing_axis is None for spec in self.specs)
 
     def new_cache(self, num_rows: int, capacity: int) -> GrowingCache:
         """An empty cache; it grows with the tokens, and ``capacity`` of them have to fit into memory."""
@@ -220,32 +65,77 @@ class GrowingDecoder:
 
     def decode(self, cache: GrowingCache, tokens: TokenIds) -> Scores:
         """Append one token to every row; (rows, vocab) float32."""
+        if not self._takes_mask and not self._has_fixed_state and not cache.mask.all():
+            rows = list(tokens[:, None])
+            return np.stack([logits[-1] for logits in self._run_apart(cache, rows, self._score_row)])
         return self._run(cache, tokens[:, None], np.ones((len(tokens), 1), dtype=np.int64), num_logits=1)[:, 0]
 
     def extend(self, cache: GrowingCache, rows: Sequence[TokenIds]) -> Scores:
         """Append tokens to every row; (rows, vocab) float32, the logits after each row's last token."""
-        if self._is_single_token:
-            return np.stack([logits[-1] for logits in self.score(cache, rows)])
+        if self._must_run_apart(cache, rows):
+            return np.stack([logits[-1] for logits in self._run_apart(cache, rows, self._extend_row)])
         return self._run(cache, *_right_aligned(rows), num_logits=1)[:, 0]
 
     def score(self, cache: GrowingCache, rows: Sequence[TokenIds]) -> list[Scores]:
         """Append tokens to every row; the logits after each of them, (tokens, vocab) float32 per row."""
-        if self._is_single_token:
-            return self._score_token_by_token(cache, rows)
+        if self._must_run_apart(cache, rows) or self._gives_last_only(cache):
+            return self._run_apart(cache, rows, self._score_row)
         block, mask = _right_aligned(rows)
         logits = self._run(cache, block, mask, num_logits=block.shape[1])
         return [row_logits[-len(tokens) :] for row_logits, tokens in zip(logits, rows, strict=True)]
 
-    def _score_token_by_token(self, cache: GrowingCache, rows: Sequence[TokenIds]) -> list[Scores]:
-        """A padded row would take its padding into the recurrent state, so rows run apart and meet again."""
+    def _must_run_apart(self, cache: GrowingCache, rows: Sequence[TokenIds]) -> bool:
+        """A padded row takes its padding into a recurrent state, and into the attention of a graph without a mask."""
+        if self._takes_one_token(cache):
+            return True
+        is_ragged = len({len(tokens) for tokens in rows}) > 1 or not cache.mask.all()
+        return is_ragged and not self._takes_mask
+
+    def _run_apart(
+        self,
+        cache: GrowingCache,
+        rows: Sequence[TokenIds],
+        run_row: Callable[[GrowingCache, TokenIds], Scores],
+    ) -> list[Scores]:
+        """Rows run by themselves and meet again, shorter ones padded on the left."""
         caches = [cache.only(row) for row in range(len(rows))] if len(rows) > 1 else [cache]
-        logits = [
-            np.concatenate([self.decode(one, tokens[index : index + 1]).copy() for index in range(len(tokens))])
-            for one, tokens in zip(caches, rows, strict=True)
-        ]
+        if not self._takes_mask and not self._has_fixed_state:
+            caches = [one.without_padding() for one in caches]
+        logits = [run_row(one, tokens) for one, tokens in zip(caches, rows, strict=True)]
         if len(rows) > 1:
             cache.copy_from(GrowingCache.stacked(caches))
         return logits
+
+    def _extend_row(self, one: GrowingCache, tokens: TokenIds) -> Scores:
+        if self._takes_one_token(one):
+            return self._score_row(one, tokens)
+        return self._run_one(one, tokens, num_logits=1)
+
+    def _score_row(self, one: GrowingCache, tokens: TokenIds) -> Scores:
+        if self._takes_one_token(one) or self._gives_last_only(one):
+            steps = range(len(tokens))
+            return np.concatenate([self._run_one(one, tokens[step : step + 1], 1).copy() for step in steps])
+        return self._run_one(one, tokens, len(tokens))
+
+    def _run_one(self, one: GrowingCache, tokens: TokenIds, num_logits: int) -> Scores:
+        logits: Scores = self._run(one, tokens[None], np.ones((1, len(tokens)), dtype=np.int64), num_logits)[0]
+        return logits
+
+    def _graph(self, cache: GrowingCache) -> Session:
+        return self.session if cache.mask.shape[1] else self.prefill_session
+
+    def _takes_one_token(self, cache: GrowingCache) -> bool:
+        graph = self._graph(cache)
+        if graph is not self.prefill_session:
+            # What was traced on one token does not always take several, whatever it declares.
+            return True
+        name = "input_ids" if self._embeddings is None else "inputs_embeds"
+        shapes = {spec.name: spec.shape for spec in graph.inputs}
+        return bool(self.specs) and shapes[self.facts.own_name(name)][1] == 1
+
+    def _gives_last_only(self, cache: GrowingCache) -> bool:
+        shapes = {spec.name: spec.shape for spec in self._graph(cache).outputs}
+        return shapes[self.facts.own_name("logits")][1] == 1
 
     def _run(self, cache: GrowingCache, block: TokenIds, mask: NDArray[np.int64], num_logits: int) -> Scores:
         """Run right-aligned (rows, tokens) ids; logits of the last ``num_logits`` columns."""
@@ -256,40 +146,60 @@ class GrowingDecoder:
                 f"{self.max_positions}. Start a new cache or shorten the input."
             )
         full_mask = np.concatenate([cache.mask, mask], axis=1)
-        outputs = self._call(cache, self._feeds(block, full_mask, num_logits))
+        columns = np.concatenate([cache.columns, block], axis=1)
+        # A graph that keeps nothing begins at the first token each time.
+        outputs = self._call(cache, block if self.specs else columns, full_mask, num_logits)
         cache.states = outputs[1:]
-        cache.mask, cache.columns = full_mask, np.concatenate([cache.columns, block], axis=1)
-        cache.lengths = lengths
+        cache.mask, cache.columns, cache.lengths = full_mask, columns, lengths
         logits: NDArray[Any] = outputs[0].numpy()
         return logits[:, -num_logits:].astype(np.float32, copy=False)
 
-    def _feeds(self, block: TokenIds, full_mask: NDArray[np.int64], num_logits: int) -> dict[str, NDArray[Any]]:
-        rows, tokens = block.shape
-        positions = np.maximum(np.cumsum(full_mask, axis=1) - 1, 0)
-        feeds = {
-            "input_ids": block,
-            "attention_mask": full_mask,
-            "position_ids": np.ascontiguousarray(positions[:, full_mask.shape[1] - tokens :]),
-            "logits_to_keep": np.broadcast_to(np.arange(tokens - num_logits, tokens), (rows, num_logits)).copy(),
-        }
-        return {name: value for name, value in feeds.items() if name in self.session.input_names}
-
-    def _call(self, cache: GrowingCache, feeds: dict[str, NDArray[Any]]) -> list[Any]:
+    def _call(self, cache: GrowingCache, block: TokenIds, full_mask: NDArray[np.int64], num_logits: int) -> list[Any]:
+        session = self._graph(cache)
+        is_prefill = not cache.mask.shape[1]
         ort_value = import_onnxruntime().OrtValue.ortvalue_from_numpy
+        feeds = graph_feeds(session, self.facts, block, full_mask, num_logits, has_past=not is_prefill)
         values = {name: ort_value(value) for name, value in feeds.items()}
-        values |= {spec.past.name: state for spec, state in zip(self.specs, cache.states, strict=True)}
+        for spec, state in zip(self.specs, cache.states, strict=True):
+            if spec.past.name in session.input_names:
+                values[spec.past.name] = state
+        if self._embeddings is not None:
+            values[self.facts.own_name("inputs_embeds")] = self._embedded(block)
+        names = self._prefill_output_names if is_prefill else self._output_names
         try:
-            outputs: list[Any] = self.session.ort_session.run_with_ort_values(self._output_names, values)
+            outputs: list[Any] = session.ort_session.run_with_ort_values(names, values)
         except Exception as error:
             first = (str(error).strip().splitlines() or [type(error).__name__])[0]
-            shape = feeds["input_ids"].shape
-            raise InputError(f"ONNX Runtime could not run the graph on ids {shape}: {first}") from error
+            raise InputError(f"ONNX Runtime could not run {session.path.name} on ids {block.shape}: {first}") from error
         return outputs
 
+    def _embedded(self, block: TokenIds) -> Any:
+        session = self._embeddings or self.session
+        feeds = graph_feeds(session, self.facts, block, np.ones_like(block), 0, has_past=False)
+        values = {name: import_onnxruntime().OrtValue.ortvalue_from_numpy(value) for name, value in feeds.items()}
+        return session.ort_session.run_with_ort_values([session.output_names[0]], values)[0]
 
-def _require_memory(specs: Sequence[StateSpec], num_rows: int, capacity: int) -> None:
-    needed = sum(spec.size_bytes(num_rows, capacity) for spec in specs)
-    require_memory(needed, f"The KV cache for {num_rows} x {capacity} tokens")
+    def _prefill_presents(self) -> list[str]:
+        """The exporter of transformers calls what a prefill gives by the cache's own name."""
+        if self.prefill_session is self.session:
+            return [spec.present_name for spec in self.specs]
+        known = self.prefill_session.output_names
+        return [_first_known(spec, known) for spec in self.specs]
+
+    def _named_outputs(self, session: Session, presents: Sequence[str]) -> list[str]:
+        names = [self.facts.own_name("logits"), *presents]
+        missing = [name for name in names if name not in session.output_names]
+        if missing:
+            raise UnsupportedFormatError(
+                f"{session.path} gives {', '.join(session.output_names[:4])} …; {', '.join(missing[:4])} "
+                f"{'is' if len(missing) == 1 else 'are'} needed too. Export the checkpoint with `headway export`."
+            )
+        return names
+
+
+def _first_known(spec: StateSpec, known: Sequence[str]) -> str:
+    candidates = (spec.present_name, spec.past.name.removeprefix("input."))
+    return next((name for name in candidates if name in known), spec.present_name)
 
 
 def _right_aligned(rows: Sequence[TokenIds]) -> tuple[TokenIds, NDArray[np.int64]]:
@@ -300,11 +210,3 @@ def _right_aligned(rows: Sequence[TokenIds]) -> tuple[TokenIds, NDArray[np.int64
         block[row, width - len(tokens) :] = tokens
         mask[row, width - len(tokens) :] = 1
     return block, mask
-
-
-def _left_padded(array: NDArray[Any], width: int, axis: int | None) -> NDArray[Any]:
-    """Zeros before the entries of an axis, up to ``width`` of them; None for an axis leaves the array as it is."""
-    if axis is None:
-        return array
-    widths = [(width - array.shape[axis], 0) if index == axis else (0, 0) for index in range(array.ndim)]
-    return np.pad(array, widths)

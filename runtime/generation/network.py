@@ -9,7 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import UnsupportedFormatError
+from ..onnx_file import readers_of
 from ..session import Session
+from .graph_facts import GraphFacts
+from .graph_states import is_state
 from .history import Scores, TokenIds
 
 
@@ -53,24 +56,61 @@ class TokenDecoder(Protocol):
         """Append tokens to every row; the logits after each of them, (tokens, vocab) float32 per row."""
 
 
-def open_decoder(session: Session, max_positions: int | None, prefill: Session | None = None) -> TokenDecoder:
+def open_decoder(
+    session: Session,
+    max_positions: int | None,
+    prefill: Session | None = None,
+    facts: GraphFacts | None = None,
+    embeddings: Session | None = None,
+) -> TokenDecoder:
     """The decoder that fits a graph's inputs.
 
     Args:
         max_positions: how many positions the model has; None for no limit.
-        prefill: the same graph in another precision, for runs of several tokens; it shares the cache.
+        prefill: the graph that runs several tokens at once: the same in another precision, which shares the cache, or
+            the one without a past that goes with a graph that needs one.
+        facts: what the folder says of the graphs.
+        embeddings: the graph that makes ``inputs_embeds`` of token ids, where the others take these.
 
     Raises:
-        UnsupportedFormatError: the graph's cache cannot be used, or not by both graphs.
+        UnsupportedFormatError: the graph's cache cannot be used, or not by both graphs, or an input is not understood.
     """
-    from .decoder import Decoder, is_shared_buffer_graph
+    from .decoder import Decoder
     from .growing import GrowingDecoder
 
-    if is_shared_buffer_graph(session):
-        return Decoder(session, max_positions, prefill)
-    if prefill is not None:
+    facts = facts or GraphFacts()
+    if has_row_lengths(session, facts):
+        return Decoder(session, max_positions, prefill, facts)
+    takes_past = prefill is not None and any(is_state(facts.field_name(name)) for name in prefill.input_names)
+    if takes_past:
         raise UnsupportedFormatError(
             f"{session.path} returns its cache anew at each step; two precisions share only a cache that is written in "
             "place. Load one of them."
         )
-    return GrowingDecoder(session, max_positions)
+    return GrowingDecoder(session, max_positions, facts, prefill, embeddings)
+
+
+def has_row_lengths(session: Session, facts: GraphFacts | None = None) -> bool:
+    """Whether rows of different lengths stand side by side in a graph, so that a text may join or leave at any step.
+
+    Headway's graphs take the lengths; in those of onnxruntime-genai's builder every cache goes into
+    GroupQueryAttention, and the lengths come from a mask.
+    """
+    facts = facts or GraphFacts()
+    if "seqlens_k" in session.input_names and "total_sequence_length" in session.input_names:
+        return True
+    names = frozenset(spec.name for spec in session.inputs if is_state(facts.field_name(spec.name)) and spec.rank == 4)
+    if not names or facts.own_name("attention_mask") not in session.input_names:
+        return False
+    readers = readers_of(session.path, names)
+    return all(readers.get(name) == {"GroupQueryAttention"} for name in names)
+
+
+def batching_of(session: Session, facts: GraphFacts | None = None) -> str | None:
+    """How the loop that runs a decoder's graph batches texts, for people; None for a graph that is no decoder."""
+    facts = facts or GraphFacts()
+    if not any(is_state(facts.field_name(name)) for name in session.input_names):
+        return None
+    if has_row_lengths(session, facts):
+        return "lengths per row, continuous batching"
+    return "one past for all rows, static batches"

@@ -14,7 +14,8 @@ from ..model import Model, require_task
 from ..outputs import ModelOutput
 from ..session import Session, SessionOptions
 from .call_checks import one_input, require_callbacks, require_known_options, token_block
-from .config import GENERATION_CONFIG_FILE, GenerationConfig
+from .config import GenerationConfig
+from .config_defaults import default_generation_config
 from .config_resolve import resolve_config, resolve_lengths
 from .history import TokenHistory, TokenIds
 from .logits import PrefixAllowedTokens, build_processors
@@ -23,12 +24,11 @@ from .outputs import GenerateBeamEncoderDecoderOutput, GenerateEncoderDecoderOut
 from .seq2seq_cache import EncodedInputs, Seq2SeqCache, require_cache_memory
 from .seq2seq_graphs import Seq2SeqGraphs
 from .seq2seq_logits import Seq2SeqLogits
+from .seq2seq_open import DECODER, ENCODER, open_seq2seq
 from .seq2seq_prompt import decoder_prompt, require_decoder_ids, require_no_padding
 from .stop_strings import token_text_of
 from .stopping import build_stopping
 from .tokens import infer_attention_mask
-
-ENCODER, DECODER = "encoder_model", "decoder_model"
 
 
 class EncoderOutput(ModelOutput):
@@ -56,13 +56,11 @@ class AutoModelForSeq2SeqLM(Model):
     encoder_takes_features: ClassVar[bool] = False
     """Whether the encoder's input is audio or the like, and no token ids."""
 
-    def __init__(
-        self, artifact: Artifact, encoder: Session, decoder: Session, name_or_path: str = "", dtype: str = "fp32"
-    ) -> None:
-        super().__init__(artifact, encoder, name_or_path, dtype)
-        self.max_decoder_length = artifact.manifest.max_decoder_length if artifact.manifest else None
-        self.graphs = Seq2SeqGraphs(encoder, decoder, self.max_decoder_length)
-        self.generation_config = _generation_config(artifact)
+    def __init__(self, artifact: Artifact, graphs: Seq2SeqGraphs, name_or_path: str = "", dtype: str = "fp32") -> None:
+        super().__init__(artifact, graphs.encoder, name_or_path, dtype)
+        self.max_decoder_length = graphs.max_length
+        self.graphs = graphs
+        self.generation_config = default_generation_config(artifact)
 
     @classmethod
     def from_artifact(
@@ -73,7 +71,7 @@ class AutoModelForSeq2SeqLM(Model):
         options: SessionOptions | None = None,
         name_or_path: str = "",
     ) -> Self:
-        """Load both graphs of an artifact that is open; see :meth:`from_pretrained`.
+        """Load the graphs of an artifact that is open; see :meth:`from_pretrained`.
 
         Raises:
             OptionError: ``file_name`` is given; there are two files.
@@ -83,10 +81,14 @@ class AutoModelForSeq2SeqLM(Model):
                 f"file_name={file_name!r} names one file; an encoder-decoder has two. Pass dtype= instead."
             )
         require_task(artifact, cls)
+        chosen = artifact.chosen_dtype(dtype)
+        if artifact.manifest is None:
+            return cls(artifact, open_seq2seq(artifact, dtype, options), name_or_path, chosen)
         encoder, decoder = (
             Session(artifact.model_file(component, dtype), artifact.folder, options) for component in (ENCODER, DECODER)
         )
-        return cls(artifact, encoder, decoder, name_or_path=name_or_path, dtype=artifact.chosen_dtype(dtype))
+        graphs = Seq2SeqGraphs(encoder, decoder, artifact.manifest.max_decoder_length)
+        return cls(artifact, graphs, name_or_path, chosen)
 
     def get_encoder(self) -> Callable[..., EncoderOutput]:
         """The encoder: called with its inputs by name, it gives what ``encoder_outputs=`` takes."""
@@ -272,12 +274,6 @@ class AutoModelForSeq2SeqLM(Model):
     def _require_memory(self, config: GenerationConfig, num_inputs: int) -> None:
         num_rows = num_inputs * max(config.num_beams or 1, config.num_return_sequences or 1)
         require_cache_memory(self.graphs.past_specs, num_rows, config.max_length or 1)
-
-
-def _generation_config(artifact: Artifact) -> GenerationConfig:
-    if (artifact.folder / GENERATION_CONFIG_FILE).is_file():
-        return GenerationConfig.from_pretrained(artifact.folder)
-    return GenerationConfig.from_model_config(artifact.config)
 
 
 def _output(

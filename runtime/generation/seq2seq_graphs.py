@@ -37,11 +37,11 @@ class Seq2SeqGraphs:
         self.encoder = encoder
         self.decoder = decoder
         self.max_length = max_length
-        self.past_specs = tuple(spec for spec in decoder.inputs if _is_past(spec.name, "decoder"))
+        self.past_specs = tuple(spec for spec in decoder.inputs if is_past(spec.name, "decoder"))
         self._encoder_names = {
-            name: _present(name) for name in decoder.input_names if _is_past(name, "encoder")
+            name: present_of(name) for name in decoder.input_names if is_past(name, "encoder")
         }  # decoder input → encoder output
-        self._present_names = [_present(spec.name) for spec in self.past_specs]
+        self._present_names = [present_of(spec.name) for spec in self.past_specs]
         self._check()
         shapes = {spec.name: spec.shape for spec in (*decoder.inputs, *decoder.outputs)}
         self.can_share = shapes["input_ids"][0] != shapes[next(iter(self._encoder_names))][0]
@@ -68,7 +68,7 @@ class Seq2SeqGraphs:
         masks = [_MASK] if _MASK in self.encoder.output_names else []
         names = ["last_hidden_state", *self._encoder_names.values(), *masks]
         ort_value = import_onnxruntime().OrtValue.ortvalue_from_numpy
-        results = _run(self.encoder, names, {name: ort_value(value) for name, value in feeds.items()})
+        results = run_graph(self.encoder, names, {name: ort_value(value) for name, value in feeds.items()})
         hidden, *states = results[: len(results) - len(masks)]
         # Speech encoders make one position of several frames, and say themselves which of them are padding.
         mask = results[-1].numpy() if masks else feeds.get("attention_mask")
@@ -96,7 +96,7 @@ class Seq2SeqGraphs:
         if self.takes_one_token and input_ids.shape[1] > 1:
             columns = [self.run(cache, input_ids[:, column : column + 1]) for column in range(input_ids.shape[1])]
             return np.concatenate(columns, axis=1)
-        logits, *present = _run(self.decoder, ["logits", *self._present_names], self._feeds(cache, input_ids))
+        logits, *present = run_graph(self.decoder, ["logits", *self._present_names], self._feeds(cache, input_ids))
         cache.states = {spec.name: state for spec, state in zip(self.past_specs, present, strict=True)}
         cache.length += input_ids.shape[1]
         array: Array = logits.numpy()
@@ -113,7 +113,7 @@ class Seq2SeqGraphs:
             InputTooLongError: the decoder has no such position.
         """
         self._require_position(input_ids.shape[1])
-        weights = _run(self.decoder, self.cross_attention_names, self._feeds(self.new_cache(encoded), input_ids))
+        weights = run_graph(self.decoder, self.cross_attention_names, self._feeds(self.new_cache(encoded), input_ids))
         layers = (int(name.removeprefix(_CROSS_ATTENTIONS)) for name in self.cross_attention_names)
         return {layer: value.numpy() for layer, value in zip(layers, weights, strict=True)}
 
@@ -131,7 +131,12 @@ class Seq2SeqGraphs:
             )
 
 
-def _run(session: Session, names: list[str], feeds: Mapping[str, Any]) -> list[Any]:
+def run_graph(session: Session, names: list[str], feeds: Mapping[str, Any]) -> list[Any]:
+    """Run a graph on OrtValues.
+
+    Raises:
+        InputError: ONNX Runtime refused the values.
+    """
     try:
         outputs: list[Any] = session.ort_session.run_with_ort_values(names, feeds)
     except Exception as error:
@@ -141,9 +146,11 @@ def _run(session: Session, names: list[str], feeds: Mapping[str, Any]) -> list[A
     return outputs
 
 
-def _is_past(name: str, side: str) -> bool:
+def is_past(name: str, side: str) -> bool:
+    """Whether an input takes keys or values of the decoder's own past, or of the encoder."""
     return name.startswith(_PAST) and f".{side}." in name
 
 
-def _present(name: str) -> str:
+def present_of(name: str) -> str:
+    """The output that such an input comes from."""
     return _PRESENT + name.removeprefix(_PAST)

@@ -9,7 +9,7 @@ import onnx
 import pytest
 from tiny_graphs import classifier_model, write_artifact, write_config
 
-from headway.runtime.artifact import DTYPE_SUFFIXES, Artifact, graph_patterns, onnx_file_name
+from headway.runtime.artifact import DTYPE_SUFFIXES, Artifact, onnx_file_name
 from headway.runtime.errors import (
     ArtifactNotFoundError,
     CorruptArtifactError,
@@ -199,15 +199,6 @@ def test_files_that_make_up_an_artifact(damaged: Path) -> None:
     assert not {"model.safetensors", ".git/config", ".hidden"} & names
 
 
-def test_patterns_of_what_a_load_needs(tmp_path: Path) -> None:
-    manifest = Artifact(write_artifact(tmp_path / "a", dtypes=("fp32", "int8"))).manifest
-    assert graph_patterns(manifest, None, None) == ["onnx/model.onnx"]
-    assert graph_patterns(manifest, "int8", None) == ["onnx/model_quantized.onnx"]
-    assert graph_patterns(manifest, "q4", None) == []
-    assert graph_patterns(manifest, None, "x.onnx") == ["x.onnx*", "onnx/x.onnx*"]
-    assert {"model_fp16.onnx*", "onnx/model_fp16.onnx*"} <= set(graph_patterns(None, "fp16", None))
-
-
 @pytest.mark.parametrize(
     ("architectures", "task"),
     [
@@ -215,6 +206,7 @@ def test_patterns_of_what_a_load_needs(tmp_path: Path) -> None:
         (["RobertaForMaskedLM"], "fill-mask"),
         (["GPT2LMHeadModel"], "text-generation"),
         (["T5ForConditionalGeneration"], "text2text-generation"),
+        (["WhisperForConditionalGeneration"], "automatic-speech-recognition"),
         (["Other"], None),
         ([], None),
         ("BertModel", None),
@@ -225,3 +217,11 @@ def test_task_that_an_architecture_suggests(tmp_path: Path, architectures: objec
     onnx.save(classifier_model(), tmp_path / "model.onnx")
     (tmp_path / "config.json").write_text(json.dumps({"architectures": architectures}))
     assert Artifact(tmp_path).likely_task == task
+
+
+def test_whisper_without_an_architecture_listens(tmp_path: Path) -> None:
+    """Folders of optimum: two graphs, and a config that may name the model type alone."""
+    for name in ("encoder_model", "decoder_model"):
+        onnx.save(classifier_model(), tmp_path / f"{name}.onnx")
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": "whisper"}))
+    assert Artifact(tmp_path).likely_task == "automatic-speech-recognition"

@@ -1,0 +1,61 @@
+"""Which graphs of a folder make up an encoder-decoder, under the names that each exporter gives them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from ..artifact import Artifact
+from ..errors import ArtifactNotFoundError
+from ..session import Session, SessionOptions
+from .graph_facts import GraphFacts, text_config
+from .seq2seq_graphs import Seq2SeqGraphs, is_past
+from .seq2seq_states import HiddenStateGraphs
+
+ENCODER, DECODER = "encoder_model", "decoder_model"
+_MERGED, _WITH_PAST = "decoder_model_merged", "decoder_with_past_model"
+_POSITION_LIMITS = ("max_target_positions", "max_position_embeddings")
+
+
+def open_seq2seq(artifact: Artifact, dtype: str | None, options: SessionOptions | None) -> Seq2SeqGraphs:
+    """Encoder and decoder of one precision, in a folder without a manifest.
+
+    Raises:
+        ArtifactNotFoundError: one of them is not there.
+        UnsupportedFormatError: they do not fit together, or have an input that is not understood.
+    """
+    files = artifact.components(dtype)
+    _require_both(artifact, files, dtype)
+    opened = {
+        name: Session(files[name], artifact.folder, options)
+        for name in (ENCODER, *((_MERGED,) if _MERGED in files else (DECODER, _WITH_PAST)))
+        if name in files
+    }
+    encoder, first = opened[ENCODER], opened[_MERGED] if _MERGED in opened else opened[DECODER]
+    step = first if _MERGED in opened else opened.get(_WITH_PAST)
+    limit = _max_length(artifact)
+    if step is None and any(is_past(name, "encoder") for name in first.input_names):
+        # Headway's own two graphs, in a folder that lost its manifest.
+        return Seq2SeqGraphs(encoder, first, limit)
+    return HiddenStateGraphs(encoder, first, step, limit, GraphFacts.of(artifact))
+
+
+def _require_both(artifact: Artifact, files: Mapping[str, Path], dtype: str | None) -> None:
+    if ENCODER in files and (DECODER in files or _MERGED in files):
+        return
+    if "prefill" in files and ENCODER not in files:
+        needed = [name for name in Session(files["prefill"], artifact.folder).input_names if "encoder" in name]
+        raise ArtifactNotFoundError(
+            f"{artifact.folder} has no encoder: transformers' exporter wrote {', '.join(files)}, whose prefill takes "
+            f"{', '.join(needed)}. Export the checkpoint with `headway export`."
+        )
+    raise ArtifactNotFoundError(
+        f"{artifact.folder} needs {ENCODER} and {DECODER} or {_MERGED} in {artifact.chosen_dtype(dtype)}; it has "
+        f"{', '.join(files) or 'only ' + ', '.join(artifact.variants)}. Pass dtype= for another precision."
+    )
+
+
+def _max_length(artifact: Artifact) -> int | None:
+    config = text_config(artifact)
+    limits = [config.get(name) for name in _POSITION_LIMITS]
+    return next((limit for limit in limits if isinstance(limit, int) and limit > 0), None)
