@@ -30,6 +30,11 @@ class AccuracyLimits:
     min_top_1: float | None = None
     max_perplexity_increase: float | None = None
 
+    def of_a_glance(self) -> AccuracyLimits:
+        """What a part of the text must reach for the whole to be scored: a short text's perplexity varies."""
+        increase = self.max_perplexity_increase
+        return self if increase is None else replace(self, max_perplexity_increase=2 * max(increase, 0.0))
+
 
 DEFAULT_LIMITS: Mapping[str, AccuracyLimits] = {
     "fp16": AccuracyLimits(min_cosine=0.999, min_top_1=0.98, max_perplexity_increase=0.005),

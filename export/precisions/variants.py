@@ -99,10 +99,10 @@ def _write_accurate(source: _Source, probe: Probe, dtype: str, limits: AccuracyL
 
 
 def _measured(source: _Source, probe: Probe, variant: Variant, limits: AccuracyLimits) -> Accuracy:
-    """The accuracy of a variant; where a glance shows that it is beyond its limits, only that."""
+    """The accuracy of a variant; where a glance shows that it is far beyond its limits, only that."""
     sessions = _open(source.folder, variant)
     glance = probe.measure(source.sessions, sessions, is_glance=True)
-    return glance if glance.misses(limits) else probe.measure(source.sessions, sessions)
+    return glance if glance.misses(limits.of_a_glance()) else probe.measure(source.sessions, sessions)
 
 
 def _spared(source: _Source, component: str, dtype: str, share: float) -> list[str]:

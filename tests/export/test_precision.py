@@ -19,6 +19,7 @@ from seq2seq_parity import tiny_seq2seq
 
 from headway.export import export
 from headway.export.precision import REDUCED
+from headway.export.precisions.accuracy import AccuracyLimits
 from headway.export.precisions.dynamic_int8 import quantize_dynamically
 from headway.runtime import AutoModelForCausalLM, AutoModelForMaskedLM, AutoModelForSeq2SeqLM
 from headway.runtime.errors import ArtifactNotFoundError, OptionError, UnsupportedFormatError, VerificationError
@@ -287,3 +288,9 @@ def test_limits_are_checked_before_anything_runs(tmp_path, limits, message):
 def test_unknown_precisions_are_refused(tmp_path):
     with pytest.raises(OptionError, match="Unknown dtype int3; allowed are fp32, fp16, int8, q8, q4"):
         export("nowhere", tmp_path / "out", dtype=["q8", "int3"])
+
+
+def test_a_part_of_the_text_is_allowed_twice_the_increase():
+    limits = AccuracyLimits(min_cosine=0.9, max_perplexity_increase=0.01)
+    assert limits.of_a_glance() == AccuracyLimits(min_cosine=0.9, max_perplexity_increase=0.02)
+    assert AccuracyLimits().of_a_glance() == AccuracyLimits()
