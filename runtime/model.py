@@ -17,7 +17,7 @@ from .feeds import conform, require_common_axes
 from .hub import push_folder
 from .model_loading import HubOptions, open_artifact
 from .outputs import ModelOutput
-from .providers import Provider
+from .providers import Provider, computing_precision
 from .session import Session, SessionOptions
 from .tuning.loading import tuned_load
 
@@ -64,6 +64,8 @@ class Model:
         num_threads: int | None = None,
         session_cache: bool | None = None,
         tuned: bool = True,
+        memory_limit_bytes: int | None = None,
+        cuda_graph: bool = False,
         file_name: str | None = None,
         subfolder: str | None = None,
         revision: str | None = None,
@@ -78,7 +80,8 @@ class Model:
             name_or_path: a folder or a hub id; of a hub repository only what the precision needs is downloaded.
             dtype: precision of the variant (``"fp32"``, ``"fp16"``, ``"int8"``, ``"q8"``, ``"q4"``; ``"float16"`` and
                 the like are understood); None and ``"auto"`` take fp32, or the first there is. A language model takes
-                two, as ``"int8+q4"``: prompts run in the first and steps in the second.
+                two, as ``"int8+q4"``: prompts run in the first and steps in the second. ``"bf16"`` is fp32 computed in
+                bfloat16, by OpenVINO on a CPU that has it.
             device: ``"auto"``, ``"cpu"``, ``"cuda"``, ``"cuda:1"`` or ``"openvino"``; a number is a GPU's.
             providers: an explicit ONNX Runtime provider list; it wins over ``device``.
             num_threads: threads within an operator; None takes the CPUs this process may use.
@@ -86,6 +89,9 @@ class Model:
                 True now, False never, None once a second process loads it. On the CPU only.
             tuned: take precision and session options that are left open from what ``headway tune`` measured on this
                 machine, where it did.
+            memory_limit_bytes: most memory that the graph's arena takes on CUDA; None for no limit.
+            cuda_graph: on CUDA, record a language model's step once and repeat it, which saves the time between its
+                kernels.
             file_name: an explicit ONNX file of the folder, in place of a precision's.
             subfolder: the artifact's folder inside the folder or repository.
             revision: branch, tag or commit on the hub.
@@ -101,10 +107,19 @@ class Model:
             ProviderError: the device cannot be used.
         """
         hub = HubOptions(subfolder, revision, cache_dir, local_files_only, token)
+        dtype, precision = computing_precision(dtype)
         artifact = open_artifact(
             name_or_path, hub, dtype=dtype, file_name=file_name, task=getattr(cls, "task", None), export=export
         )
-        options = SessionOptions(device=device, providers=providers, num_threads=num_threads, cache=session_cache)
+        options = SessionOptions(
+            device=device,
+            providers=providers,
+            num_threads=num_threads,
+            cache=session_cache,
+            precision=precision,
+            memory_limit_bytes=memory_limit_bytes,
+            cuda_graph=cuda_graph,
+        )
         if tuned:
             dtype, options = tuned_load(artifact, dtype, file_name, options)
         return cls.from_artifact(artifact, dtype, file_name, options, name_or_path=str(name_or_path))

@@ -13,6 +13,7 @@ from .generation.seq2seq import AutoModelForSeq2SeqLM
 from .generation.seq2seq_speech import AutoModelForSpeechSeq2Seq
 from .model import Model
 from .model_loading import HubOptions, open_artifact
+from .providers import computing_precision
 
 __all__ = [
     "MODEL_CLASSES",
@@ -178,4 +179,5 @@ def load_model(name_or_path: str | Path, task: str | None = None, **options: Any
 def _opened(name_or_path: str | Path, task: str | None, options: Mapping[str, Any]) -> Artifact:
     hub = HubOptions(**{key: options[key] for key in HubOptions.__dataclass_fields__ if key in options})
     chosen = {key: options[key] for key in ("dtype", "file_name", "export") if key in options}
+    chosen["dtype"], _ = computing_precision(options.get("dtype"))
     return open_artifact(name_or_path, hub, task=task, **chosen)

@@ -20,6 +20,7 @@ from .onnx_file import check_onnx_file
 from .providers import (
     CPU_PROVIDER,
     Provider,
+    ProviderSettings,
     import_onnxruntime,
     provider_name,
     require_provider,
@@ -66,6 +67,7 @@ class SessionOptions:
         arena: keep freed memory for the next run, which is faster and takes more.
         precision: what OpenVINO computes in: None for what the graph says, ``"bf16"`` where the CPU has it.
         memory_limit_bytes: most memory that CUDA's arena takes; None for no limit.
+        cuda_graph: on CUDA, record a step of a language model once and repeat it.
         runs: how large batches are cut into runs (see :mod:`headway.runtime.batch_runs`); empty runs them whole.
     """
 
@@ -77,6 +79,7 @@ class SessionOptions:
     arena: bool = True
     precision: str | None = None
     memory_limit_bytes: int | None = None
+    cuda_graph: bool = False
     runs: tuple[RunPlan, ...] = ()
 
 
@@ -100,7 +103,7 @@ class Session:
         self.folder = folder or path.parent
         self.options = options
         data_files = check_onnx_file(path, self.folder)
-        providers = resolve_providers(options.device, options.providers)
+        providers = resolve_providers(options.device, options.providers, _provider_settings(options))
         is_cpu = [provider_name(provider) for provider in providers] == [CPU_PROVIDER]
         session = _open_prepared([path, *data_files], options) if is_cpu else None
         self.ort_session = session or _open(path, options, providers)
@@ -167,6 +170,15 @@ class Session:
             return self.single_threaded().run(feeds, output_names)
 
         return BatchRuns(self.options.runs, self.inputs, self._run_whole, run_alone)
+
+
+def _provider_settings(options: SessionOptions) -> ProviderSettings:
+    return ProviderSettings(
+        num_threads=options.num_threads or usable_cpu_count(),
+        precision=options.precision,
+        memory_limit_bytes=options.memory_limit_bytes,
+        cuda_graph=options.cuda_graph,
+    )
 
 
 def _specs(ort_session: Any, path: Path) -> tuple[tuple[TensorSpec, ...], tuple[TensorSpec, ...]]:

@@ -12,7 +12,7 @@ from ..errors import InputTypeError, OptionError, TaskError
 from ..images.files import takes_images_alone
 from ..model_loading import HubOptions, open_artifact
 from ..models import Model, model_class_of
-from ..providers import Provider
+from ..providers import Provider, computing_precision
 from ..session import SessionOptions
 from ..tokenization.tokenizer import Tokenizer
 from ..tuning.loading import tuned_load
@@ -34,6 +34,8 @@ def pipeline(
     num_threads: int | None = None,
     session_cache: bool | None = None,
     tuned: bool = True,
+    memory_limit_bytes: int | None = None,
+    cuda_graph: bool = False,
     providers: Sequence[Provider] | None = None,
     revision: str | None = None,
     token: str | bool | None = None,
@@ -57,11 +59,14 @@ def pipeline(
         device: ``"auto"``, ``"cpu"``, ``"cuda"``, ``"cuda:1"`` or ``"openvino"``; as in transformers, -1 is the CPU
             and 0 and above a GPU.
         dtype: precision of the variant (``"fp32"``, ``"fp16"``, ``"int8"`` …); None takes fp32, or the only one.
+            ``"bf16"`` is fp32 computed in bfloat16, by OpenVINO.
         num_threads: threads within an operator; None takes the CPUs this process may use.
         session_cache: keep the graph prepared on disk for later loads: True now, False never, None once a second
             process loads it.
         tuned: take precision and session options that are left open from what ``headway tune`` measured on this
             machine, where it did.
+        memory_limit_bytes: most memory that the graph's arena takes on CUDA; None for no limit.
+        cuda_graph: on CUDA, record a language model's step once and repeat it.
         providers: an explicit ONNX Runtime provider list; it wins over ``device``.
         revision: branch, tag or commit of a hub repository.
         token: hub token for private repositories.
@@ -87,11 +92,18 @@ def pipeline(
     elif isinstance(model, str | Path):
         wanted = None if name is None else pipeline_class(name).model_task
         hub = HubOptions(subfolder, revision, cache_dir, local_files_only, token)
+        dtype, precision = computing_precision(dtype)
         artifact = open_artifact(model, hub, dtype=dtype, file_name=file_name, task=wanted, export=export)
         name = name or task_of(artifact)
         found = pipeline_class(name)
         session = SessionOptions(
-            device=_device(device), providers=providers, num_threads=num_threads, cache=session_cache
+            device=_device(device),
+            providers=providers,
+            num_threads=num_threads,
+            cache=session_cache,
+            precision=precision,
+            memory_limit_bytes=memory_limit_bytes,
+            cuda_graph=cuda_graph,
         )
         if tuned:
             dtype, session = tuned_load(artifact, dtype, file_name, session)

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import json
-import platform
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 
+from ..cpu_info import cpu_flags, cpu_model
 from ..providers import OPENVINO_PROVIDER, import_onnxruntime
 from ..threads import usable_cpu_count
 
 _CPUINFO = Path("/proc/cpuinfo")
-_MODEL_KEYS = ("model name", "CPU part", "cpu model")
-_FLAG_KEYS = ("flags", "Features")
 # Instruction sets that ONNX Runtime's and OpenVINO's kernels are chosen by.
 _FLAG_PREFIXES = (
     *("avx", "amx", "fma", "f16c", "sse4", "ssse3"),
@@ -56,21 +54,6 @@ def this_machine(cpuinfo: Path = _CPUINFO) -> Fingerprint:
     """
     onnxruntime = import_onnxruntime()
     has_openvino = OPENVINO_PROVIDER in onnxruntime.get_available_providers()
-    model, flags = _cpu(cpuinfo)
+    flags = tuple(sorted(flag for flag in cpu_flags(cpuinfo) if flag.startswith(_FLAG_PREFIXES)))
     version = str(onnxruntime.__version__) + (" openvino" if has_openvino else "")
-    return Fingerprint(model, flags, usable_cpu_count(), version)
-
-
-def _cpu(cpuinfo: Path) -> tuple[str, tuple[str, ...]]:
-    try:
-        text = cpuinfo.read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return platform.processor() or platform.machine(), ()
-    # The first processor stands for all.
-    fields: dict[str, str] = {}
-    for line in text.splitlines():
-        key, _, value = line.partition(":")
-        fields.setdefault(key.strip(), value.strip())
-    model = next((fields[key] for key in _MODEL_KEYS if key in fields), platform.machine())
-    flags = next((fields[key] for key in _FLAG_KEYS if key in fields), "")
-    return model, tuple(sorted(flag for flag in flags.split() if flag.startswith(_FLAG_PREFIXES)))
+    return Fingerprint(cpu_model(cpuinfo), flags, usable_cpu_count(), version)

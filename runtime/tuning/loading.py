@@ -30,14 +30,15 @@ def tuned_load(
         file_name: the file asked for.
         options: the options asked for.
     """
-    if file_name is not None or options.providers is not None or options.config or not has_records(artifact):
+    is_chosen = file_name is not None or options.providers is not None or bool(options.config) or options.cuda_graph
+    if is_chosen or not has_records(artifact):
         return dtype, options
     record = find_record(artifact, this_machine())
     if record is None or not _fits(record.setup, artifact, dtype, options):
         return dtype, options
     setup = record.setup
     logger.info("%s runs as tuned for this machine: %s on %s", artifact.folder, setup.dtype, setup.device)
-    tuned = replace(setup.session_options(cache=options.cache), memory_limit_bytes=options.memory_limit_bytes)
+    tuned = setup.session_options(cache=options.cache)
     if options.num_threads is not None:
         tuned = replace(tuned, num_threads=options.num_threads, runs=())
     return setup.dtype, tuned
@@ -46,7 +47,7 @@ def tuned_load(
 def _fits(setup: Setup, artifact: Artifact, dtype: str | None, options: SessionOptions) -> bool:
     """Whether a setup is one of what the caller left open, and all it needs is there."""
     asked = None if canonical_dtype(dtype) is None else "+".join(str(part) for part in split_dtype(dtype))
-    if asked is not None and asked != setup.dtype:
+    if asked is not None and (asked, options.precision) != (setup.dtype, setup.precision):
         return False
     if options.device not in ("auto", setup.device) and not (setup.device == "cpu" and options.device == -1):
         return False

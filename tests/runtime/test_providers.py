@@ -1,5 +1,6 @@
 """Devices to execution providers, with a stand-in for builds of ONNX Runtime that are not installed here."""
 
+import json
 import logging
 import os
 import subprocess
@@ -10,13 +11,16 @@ from typing import Any
 
 import pytest
 
-from headway.runtime import AutoModelForSequenceClassification, providers
+from headway.runtime import AutoModelForSequenceClassification, load_model, pipeline, providers
+from headway.runtime.cpu_info import has_bfloat16
 from headway.runtime.errors import MissingExtraError, OptionError, ProviderError
 from headway.runtime.providers import (
     CPU_PROVIDER,
     CUDA_PROVIDER,
     OPENVINO_PROVIDER,
+    ProviderSettings,
     import_onnxruntime,
+    missing_library,
     require_provider,
     resolve_providers,
 )
@@ -66,6 +70,17 @@ def cuda_build(monkeypatch: pytest.MonkeyPatch) -> FakeOnnxRuntime:
     monkeypatch.setitem(sys.modules, "onnxruntime", fake)
     monkeypatch.setattr(providers, "_nvidia_driver_present", lambda: True)
     return fake
+
+
+@pytest.fixture
+def openvino_build(cpu_build: FakeOnnxRuntime) -> FakeOnnxRuntime:
+    """onnxruntime-openvino."""
+    cpu_build.available = [OPENVINO_PROVIDER, CPU_PROVIDER]
+    return cpu_build
+
+
+def pipeline_of(folder: Path, **options: Any) -> Any:
+    return pipeline("text-classification", folder, **options).model
 
 
 @pytest.fixture
@@ -133,7 +148,109 @@ def test_openvino(monkeypatch: pytest.MonkeyPatch, cpu_build: FakeOnnxRuntime) -
     with pytest.raises(ProviderError, match=r"Install headway\[openvino\]"):
         resolve_providers("openvino")
     cpu_build.available = [OPENVINO_PROVIDER, CPU_PROVIDER]
-    assert resolve_providers("openvino")[0] == (OPENVINO_PROVIDER, {"device_type": "CPU"})
+    (name, options), fallback = resolve_providers("openvino")
+    assert (name, options["device_type"], fallback) == (OPENVINO_PROVIDER, "CPU", CPU_PROVIDER)
+    # Never OpenVINO's own default, which is bfloat16 on some CPUs.
+    assert json.loads(options["load_config"]) == {"CPU": {"INFERENCE_PRECISION_HINT": "f32"}}
+
+
+def openvino_config(**settings: Any) -> Any:
+    (_, options), _ = resolve_providers("openvino", settings=ProviderSettings(**settings))
+    return json.loads(options["load_config"])["CPU"]
+
+
+def test_openvino_is_told_threads_and_precision(
+    monkeypatch: pytest.MonkeyPatch, openvino_build: FakeOnnxRuntime
+) -> None:
+    monkeypatch.setattr(providers, "has_bfloat16", lambda: True)
+    assert openvino_config(num_threads=3)["INFERENCE_NUM_THREADS"] == "3"
+    assert openvino_config(precision="bf16")["INFERENCE_PRECISION_HINT"] == "bf16"
+
+
+@pytest.mark.parametrize(("has_it", "refused"), [(False, True), (True, False), (None, False)])
+def test_bfloat16_needs_a_cpu_that_has_it(
+    monkeypatch: pytest.MonkeyPatch, openvino_build: FakeOnnxRuntime, has_it: bool | None, refused: bool
+) -> None:
+    monkeypatch.setattr(providers, "has_bfloat16", lambda: has_it)
+    if refused:
+        with pytest.raises(ProviderError, match="this CPU has no bfloat16 instructions"):
+            openvino_config(precision="bf16")
+    else:
+        assert openvino_config(precision="bf16")["INFERENCE_PRECISION_HINT"] == "bf16"
+
+
+@pytest.mark.parametrize("dtype", ["bf16", "bfloat16", "torch.bfloat16"])
+@pytest.mark.parametrize("load", [AutoModelForSequenceClassification.from_pretrained, load_model, pipeline_of])
+def test_bfloat16_is_float32_computed_by_openvino(
+    monkeypatch: pytest.MonkeyPatch, openvino_build: FakeOnnxRuntime, classifier: Path, load: Any, dtype: str
+) -> None:
+    monkeypatch.setattr(providers, "has_bfloat16", lambda: True)
+    model = load(classifier, dtype=dtype, device="openvino")
+    assert (model.dtype, model.device) == ("fp32", "openvino")
+    (_, options), _ = openvino_build.opened[0][0]
+    assert json.loads(options["load_config"])["CPU"]["INFERENCE_PRECISION_HINT"] == "bf16"
+
+
+@pytest.mark.parametrize("device", ["cpu", "auto", "cuda"])
+def test_bfloat16_elsewhere_says_where_it_is(cuda_build: FakeOnnxRuntime, classifier: Path, device: str) -> None:
+    with pytest.raises(OptionError, match=r"bf16 is what device='openvino' computes in; this is device='\w+'"):
+        AutoModelForSequenceClassification.from_pretrained(classifier, dtype="bf16", device=device)
+
+
+def test_settings_of_cuda(cuda_build: FakeOnnxRuntime, classifier: Path) -> None:
+    AutoModelForSequenceClassification.from_pretrained(
+        classifier, device="cuda", memory_limit_bytes=1 << 30, cuda_graph=True
+    )
+    (_, options), _ = cuda_build.opened[0][0]
+    assert (options["gpu_mem_limit"], options["enable_cuda_graph"]) == (str(1 << 30), "1")
+    (_, plain), _ = resolve_providers("cuda")
+    assert "gpu_mem_limit" not in plain
+    assert "enable_cuda_graph" not in plain
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"cuda_graph": True}, "cuda_graph belongs to device='cuda'; this is device='cpu'"),
+        ({"memory_limit_bytes": 5}, "memory_limit_bytes belongs to device='cuda'"),
+        ({"memory_limit_bytes": 0}, "memory_limit_bytes is 0; a whole number of bytes is needed"),
+        ({"memory_limit_bytes": 1.5}, "memory_limit_bytes is 1.5"),
+        ({"memory_limit_bytes": True}, "memory_limit_bytes is True"),
+    ],
+    ids=str,
+)
+def test_settings_that_cannot_be(cpu_build: FakeOnnxRuntime, settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(OptionError, match=message):
+        resolve_providers("cpu", settings=ProviderSettings(**settings))
+
+
+def test_the_library_that_is_missing_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cuda_build: FakeOnnxRuntime, classifier: Path
+) -> None:
+    (tmp_path / "capi").mkdir()
+    (tmp_path / "capi" / "libonnxruntime_providers_cuda.so").write_bytes(b"")
+    cuda_build.__file__ = str(tmp_path / "__init__.py")
+
+    def loader(path: str) -> None:
+        raise OSError("libcudnn.so.9: cannot open shared object file: No such file or directory")
+
+    monkeypatch.setattr(providers.ctypes, "CDLL", loader)
+    cuda_build.active = [CPU_PROVIDER]
+    with pytest.raises(ProviderError, match=r"libcudnn.so.9: cannot open shared object file.*It needs CUDA 13"):
+        AutoModelForSequenceClassification.from_pretrained(classifier, device="cuda")
+
+
+def test_a_library_that_loads_is_not_missing() -> None:
+    assert missing_library("NoSuchExecutionProvider") is None
+
+
+def test_bfloat16_by_the_flags_of_the_cpu(tmp_path: Path) -> None:
+    cpuinfo = tmp_path / "cpuinfo"
+    for flags, expected in (("avx2 avx512_bf16", True), ("avx2 fma", False)):
+        cpuinfo = tmp_path / f"cpuinfo {flags}"
+        cpuinfo.write_text(f"processor\t: 0\nflags\t: {flags}\n")
+        assert has_bfloat16(cpuinfo) is expected
+    assert has_bfloat16(tmp_path / "missing") is None
 
 
 def test_auto_logs_one_line(cuda_build: FakeOnnxRuntime, caplog: pytest.LogCaptureFixture) -> None:

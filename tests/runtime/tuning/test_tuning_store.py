@@ -135,9 +135,10 @@ def test_the_fingerprint_of_a_linux_machine(tmp_path):
     machine = this_machine(cpuinfo)
     assert (machine.cpu, machine.flags) == ("Some CPU @ 2", ("amx_int8", "avx2", "fma"))
     assert machine.key == this_machine(cpuinfo).key
-    cpuinfo.write_text("processor\t: 0\nFeatures\t: fp asimd sve\nCPU part\t: 0xd40\n")
-    assert (this_machine(cpuinfo).cpu, this_machine(cpuinfo).flags) == ("0xd40", ("asimd", "sve"))
-    assert this_machine(cpuinfo).key != machine.key
+    arm = tmp_path / "cpuinfo of arm"
+    arm.write_text("processor\t: 0\nFeatures\t: fp asimd sve\nCPU part\t: 0xd40\n")
+    assert (this_machine(arm).cpu, this_machine(arm).flags) == ("0xd40", ("asimd", "sve"))
+    assert this_machine(arm).key != machine.key
     assert this_machine(tmp_path / "missing").cpu
 
 
