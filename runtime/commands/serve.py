@@ -38,6 +38,16 @@ _ENGINE_LIMITS: Mapping[str, tuple[str, type, str]] = {
     "--max-context": ("max_context_tokens", int, "longest prompt and answer (default: the model's)"),
     "--prefill-chunk": ("prefill_chunk_tokens", int, "prompt tokens between two steps of others (default: 64)"),
 }
+# Flag → (option of RayOptions, type, help); the option's own default applies.
+_RAY_OPTIONS: Mapping[str, tuple[str, type, str]] = {
+    "--min-replicas": ("min_replicas", int, "replicas that are always there (default: 1)"),
+    "--max-replicas": ("max_replicas", int, "most replicas (default: 4)"),
+    "--target-requests": ("target_requests", float, "requests that one replica should have (default: 16)"),
+    "--gpus-per-replica": ("num_gpus", float, "GPUs of each replica (default: 0)"),
+    "--ray-address": ("address", str, "a running cluster (default: one on this machine)"),
+}
+
+_METAVARS: Mapping[type, str] = {int: "N", float: "X", str: "ADDRESS"}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -64,8 +74,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     limits = parser.add_argument_group("limits")
     for table in (_SERVER_LIMITS, _HEAD_LIMITS, _ENGINE_LIMITS):
         for flag, (_, kind, text) in table.items():
-            limits.add_argument(flag, type=kind, metavar="N" if kind is int else "X", help=text)
+            limits.add_argument(flag, type=kind, metavar=_METAVARS[kind], help=text)
     limits.add_argument("--prefix-cache-mb", type=int, metavar="N", help="memory for earlier prompts (default: 256)")
+    ray = parser.add_argument_group("Ray")
+    ray.add_argument("--ray", action="store_true", help="run replicas on a Ray cluster, as many as the queue asks for")
+    for flag, (_, kind, text) in _RAY_OPTIONS.items():
+        ray.add_argument(flag, type=kind, metavar=_METAVARS[kind], help=text)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -81,6 +95,8 @@ def run(arguments: argparse.Namespace) -> int:
         ) from error
     if arguments.access_log:
         logging.getLogger("headway.access").setLevel(logging.INFO)
+    if arguments.ray:
+        return _run_on_ray(arguments, folders, settings)
     listener = open_socket(arguments.host, arguments.port)
     server = Server(folders, settings)
     host, port = listener.getsockname()[:2]
@@ -92,6 +108,20 @@ def run(arguments: argparse.Namespace) -> int:
         sys.stderr.flush()
 
     serve(server, listener, say_ready)
+    return 0
+
+
+def _run_on_ray(arguments: argparse.Namespace, folders: Mapping[str, Path], settings: ServerSettings) -> int:
+    from ..server.ray_serve import RayOptions, serve_on_ray
+
+    def say_ready() -> None:
+        sys.stderr.write(
+            f"headway: serving {', '.join(folders)} on http://{arguments.host}:{arguments.port}, by Ray Serve\n"
+        )
+        sys.stderr.flush()
+
+    options = RayOptions(**_given(arguments, _RAY_OPTIONS))
+    serve_on_ray(folders, settings, options, arguments.host, arguments.port, say_ready)
     return 0
 
 
