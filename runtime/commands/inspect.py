@@ -82,6 +82,8 @@ def _text(facts: Mapping[str, Any]) -> Iterator[str]:
 
 def _summary(facts: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     yield "folder", facts["folder"]
+    if facts["layout"] != "headway":
+        yield "layout", facts["layout"]
     yield "model type", facts["model_type"] or "-"
     takes_text = facts["tokenizer"] or not facts["preprocessing"]
     if takes_text:
@@ -121,6 +123,8 @@ def _variant_lines(variant: Mapping[str, Any]) -> Iterator[str]:
         yield f"  {graph['file']}{opset}"
         tensors = [("input", spec) for spec in graph["inputs"]] + [("output", spec) for spec in graph["outputs"]]
         yield from table([[kind, spec["name"], spec["dtype"], _shape(spec)] for kind, spec in tensors], indent=4)
+        if graph.get("batching"):
+            yield f"    batching   {graph['batching']}"
         if graph.get("operators"):
             yield f"    operators  {_operators(graph['operators'])}"
     if variant.get("fusions"):

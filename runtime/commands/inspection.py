@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,8 +19,8 @@ def inspect_artifact(artifact: Artifact) -> dict[str, Any]:
     Of a folder without a manifest the graphs are opened to learn their inputs and outputs.
 
     Returns:
-        ``folder``, ``format_version``, ``task``, ``architecture``, ``model_type``, ``max_length``, ``labels``,
-        ``variants`` (precision → ``size_bytes``, ``files``, ``graphs``, ``verification``, ``fusions``),
+        ``folder``, ``format_version``, ``layout``, ``task``, ``architecture``, ``model_type``, ``max_length``,
+        ``labels``, ``variants`` (precision → ``size_bytes``, ``files``, ``graphs``, ``verification``, ``fusions``),
         ``tokenizer``, ``preprocessing``, ``sentence_transformers``, ``trace``, ``source``, ``packages``, ``tuned``
         (machine → what ``headway tune`` found) and ``warnings``.
     """
@@ -33,6 +33,7 @@ def inspect_artifact(artifact: Artifact) -> dict[str, Any]:
     return {
         "folder": str(artifact.folder),
         "format_version": manifest.format_version if manifest else None,
+        "layout": artifact.layout.kind if artifact.layout else "headway",
         "task": artifact.likely_task,
         "architecture": manifest.architecture if manifest else named,
         "model_type": manifest.model_type if manifest else config.get("model_type"),
@@ -70,6 +71,7 @@ def _variants(artifact: Artifact, warnings: list[str]) -> dict[str, Any]:
                 name: {
                     "file": graph.file,
                     "opset": graph.opset,
+                    "batching": _batching(graph.inputs, artifact.folder / graph.file),
                     "inputs": [_spec(spec) for spec in graph.inputs],
                     "outputs": [_spec(spec) for spec in graph.outputs],
                     "operators": dict(graph.operators),
@@ -87,22 +89,30 @@ def _graphs_without_manifest(artifact: Artifact, warnings: list[str]) -> list[tu
     found = []
     for path in artifact.graph_files():
         name = path.relative_to(artifact.folder).as_posix()
-        graph = _or_warning(partial(_opened_graph, path, artifact.folder), warnings)
+        graph = _or_warning(partial(_opened_graph, path, artifact), warnings)
         size_bytes = path.stat().st_size
         files = [{"path": name, "size_bytes": size_bytes}]
         found.append((name, {"size_bytes": size_bytes, "files": files, "graphs": {path.stem: graph} if graph else {}}))
     return found
 
 
-def _opened_graph(path: Path, folder: Path) -> dict[str, Any]:
+def _opened_graph(path: Path, artifact: Artifact) -> dict[str, Any]:
+    from ..generation.graph_facts import GraphFacts
     from ..session import Session, SessionOptions
 
-    session = Session(path, folder, SessionOptions(device="cpu", num_threads=1))
+    session = Session(path, artifact.folder, SessionOptions(device="cpu", num_threads=1))
     return {
-        "file": path.relative_to(folder).as_posix(),
+        "file": path.relative_to(artifact.folder).as_posix(),
+        "batching": _batching(session.inputs, path, GraphFacts.of(artifact)),
         "inputs": [_spec(spec) for spec in session.inputs],
         "outputs": [_spec(spec) for spec in session.outputs],
     }
+
+
+def _batching(inputs: Sequence[TensorSpec], path: Path, facts: Any = None) -> str | None:
+    from ..generation.network import batching_of
+
+    return batching_of(inputs, path, facts)
 
 
 def _tokenizer(folder: Path, warnings: list[str]) -> dict[str, Any] | None:

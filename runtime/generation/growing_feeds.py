@@ -87,7 +87,7 @@ def graph_feeds(
     call = _Call(block, full_mask, num_logits, has_past)
     named = ((facts.field_name(spec.name), spec) for spec in session.inputs)
     return {
-        spec.name: np.ascontiguousarray(_FEEDS[name](call, spec).astype(spec.dtype, copy=False))
+        spec.name: np.asarray(_FEEDS[name](call, spec), dtype=spec.dtype, order="C")
         for name, spec in named
         if name in _FEEDS
     }

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ..artifact import TensorSpec
 from ..errors import UnsupportedFormatError
 from ..onnx_file import readers_of
 from ..session import Session
@@ -79,7 +81,7 @@ def open_decoder(
     from .growing import GrowingDecoder
 
     facts = facts or GraphFacts()
-    if has_row_lengths(session, facts):
+    if has_row_lengths(session.inputs, session.path, facts):
         return Decoder(session, max_positions, prefill, facts)
     takes_past = prefill is not None and any(is_state(facts.field_name(name)) for name in prefill.input_names)
     if takes_past:
@@ -90,27 +92,33 @@ def open_decoder(
     return GrowingDecoder(session, max_positions, facts, prefill, embeddings)
 
 
-def has_row_lengths(session: Session, facts: GraphFacts | None = None) -> bool:
+def has_row_lengths(inputs: Sequence[TensorSpec], path: Path, facts: GraphFacts | None = None) -> bool:
     """Whether rows of different lengths stand side by side in a graph, so that a text may join or leave at any step.
 
     Headway's graphs take the lengths; in those of onnxruntime-genai's builder every cache goes into
     GroupQueryAttention, and the lengths come from a mask.
+
+    Args:
+        inputs: the graph's.
+        path: its file.
+        facts: what the folder says of it.
     """
     facts = facts or GraphFacts()
-    if "seqlens_k" in session.input_names and "total_sequence_length" in session.input_names:
+    names = {spec.name for spec in inputs}
+    if {"seqlens_k", "total_sequence_length"} <= names:
         return True
-    names = frozenset(spec.name for spec in session.inputs if is_state(facts.field_name(spec.name)) and spec.rank == 4)
-    if not names or facts.own_name("attention_mask") not in session.input_names:
+    states = frozenset(spec.name for spec in inputs if is_state(facts.field_name(spec.name)))
+    if not states or facts.own_name("attention_mask") not in names:
         return False
-    readers = readers_of(session.path, names)
-    return all(readers.get(name) == {"GroupQueryAttention"} for name in names)
+    readers = readers_of(path, states)
+    return all(readers.get(name) == {"GroupQueryAttention"} for name in states)
 
 
-def batching_of(session: Session, facts: GraphFacts | None = None) -> str | None:
+def batching_of(inputs: Sequence[TensorSpec], path: Path, facts: GraphFacts | None = None) -> str | None:
     """How the loop that runs a decoder's graph batches texts, for people; None for a graph that is no decoder."""
     facts = facts or GraphFacts()
-    if not any(is_state(facts.field_name(name)) for name in session.input_names):
+    if not any(is_state(facts.field_name(spec.name)) for spec in inputs):
         return None
-    if has_row_lengths(session, facts):
-        return "lengths per row, continuous batching"
-    return "one past for all rows, static batches"
+    if has_row_lengths(inputs, path, facts):
+        return "a length for each row: continuous batching"
+    return "one past for all rows: static batches"

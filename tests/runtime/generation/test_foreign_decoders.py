@@ -1,0 +1,194 @@
+"""Decoders in the layouts of other exporters: the same tokens as the formula gives, through every way of generating."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import foreign_folders as foreign
+import numpy as np
+import pytest
+from foreign_folders import END_ID, MAX_POSITIONS, VOCAB_SIZE, attention_logits, greedy, sum_logits
+
+from headway.runtime import AutoModelForCausalLM, load_model
+from headway.runtime.errors import ArtifactNotFoundError, InputTooLongError, UnsupportedFormatError
+from headway.runtime.generation.decoder import Decoder
+from headway.runtime.generation.growing import GrowingDecoder
+
+ROWS = [[4, 9, 5, 17, 3], [8, 6]]
+PADDED = np.array([[4, 9, 5, 17, 3], [0, 0, 0, 8, 6]])
+MASK = (PADDED != 0).astype(np.int64)
+
+
+def _single(folder: Path) -> Path:
+    foreign.sum_decoder().save(folder / "model.onnx")
+    return foreign.write_config(folder)
+
+
+def _trio(folder: Path) -> Path:
+    foreign.sum_decoder(past=None).save(folder / "decoder_model.onnx")
+    foreign.sum_decoder(num_tokens=1).save(folder / "decoder_with_past_model.onnx")
+    return foreign.write_config(folder)
+
+
+def _merged(folder: Path) -> Path:
+    foreign.sum_decoder(is_merged=True).save(folder / "onnx" / "decoder_model_merged_quantized.onnx")
+    return foreign.write_config(folder)
+
+
+def _without_cache(folder: Path) -> Path:
+    foreign.sum_decoder(past=None, present=None).save(folder / "model.onnx")
+    return foreign.write_config(folder)
+
+
+def _embeddings(folder: Path) -> Path:
+    foreign.embeddings_graph().save(folder / "onnx" / "embed_tokens_q4.onnx")
+    decoder = foreign.sum_decoder(takes_embeddings=True, counts_logits=True)
+    decoder.save(folder / "onnx" / "decoder_model_merged_q4.onnx", data="decoder_model_merged_q4.onnx_data")
+    return foreign.write_config(folder)
+
+
+def _transformers_chunks(folder: Path) -> Path:
+    return foreign.write_transformers_export(folder, num_tokens="sequence_length")
+
+
+def _genai_counting(folder: Path) -> Path:
+    return foreign.write_genai(folder, foreign.attention_decoder(counts_logits=True))
+
+
+# Layout → what writes it, its formula, and the loop it gets.
+LAYOUTS: dict[str, tuple[Callable[[Path], Path], Any, type]] = {
+    "optimum": (_single, sum_logits, GrowingDecoder),
+    "optimum-trio": (_trio, sum_logits, GrowingDecoder),
+    "optimum-merged": (_merged, sum_logits, GrowingDecoder),
+    "optimum-without-cache": (_without_cache, sum_logits, GrowingDecoder),
+    "transformers.js-embeddings": (_embeddings, sum_logits, GrowingDecoder),
+    "transformers": (foreign.write_transformers_export, sum_logits, GrowingDecoder),
+    "transformers-chunks": (_transformers_chunks, sum_logits, GrowingDecoder),
+    "genai": (foreign.write_genai, attention_logits, Decoder),
+    "genai-counting": (_genai_counting, attention_logits, Decoder),
+}
+
+
+@pytest.fixture(scope="module", params=LAYOUTS)
+def loaded(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, Any]:
+    """A model in each layout, and the logits that it has to give."""
+    write, logits, loop = LAYOUTS[request.param]
+    model = load_model(write(tmp_path_factory.mktemp(request.param)), "text-generation", device="cpu", num_threads=1)
+    assert isinstance(model.decoder, loop)
+    return model, logits
+
+
+def close(ours: Any, theirs: Any) -> None:
+    np.testing.assert_allclose(ours, theirs, atol=2e-4, rtol=1e-4)
+
+
+def test_logits(loaded: tuple[Any, Any]) -> None:
+    model, logits = loaded
+    close(model(np.array(ROWS[:1])).logits[0], logits(ROWS[0]))
+    output = model(PADDED, attention_mask=MASK)
+    for row, tokens in enumerate(ROWS):
+        close(output.logits[row][MASK[row] != 0], logits(tokens))
+    more = model(np.array([[7, 11], [12, 10]]), past_key_values=output.past_key_values)
+    for row, tokens in enumerate(ROWS):
+        close(more.logits[row], logits([*tokens, *([7, 11], [12, 10])[row]])[-2:])
+
+
+def test_greedy_rows_of_different_lengths(loaded: tuple[Any, Any]) -> None:
+    model, logits = loaded
+    output = model.generate(PADDED, attention_mask=MASK, max_new_tokens=9, do_sample=False, eos_token_id=None)
+    assert [row[PADDED.shape[1] :].tolist() for row in output] == [greedy(logits, tokens, 9) for tokens in ROWS]
+
+
+def test_beams_sampling_and_streaming(loaded: tuple[Any, Any]) -> None:
+    model, logits = loaded
+    # One beam of several is the best sequence of all two-token answers, which few enough tokens let us list.
+    beams = model.generate(np.array([ROWS[0]]), max_new_tokens=2, num_beams=VOCAB_SIZE, eos_token_id=None)
+    first = _log_softmax(logits(ROWS[0])[-1])
+    second = np.stack([_log_softmax(logits([*ROWS[0], token])[-1]) for token in range(VOCAB_SIZE)])
+    best = np.unravel_index((first[:, None] + second).argmax(), second.shape)
+    assert beams[0, -2:].tolist() == [int(token) for token in best]
+    streamed: list[int] = []
+
+    class Streamer:
+        def put(self, value: Any) -> None:
+            streamed.extend(np.ravel(value).tolist())
+
+        def end(self) -> None:
+            streamed.append(-1)
+
+    options = {"max_new_tokens": 6, "do_sample": True, "seed": 3, "eos_token_id": None}
+    sampled = model.generate(np.array([ROWS[1]]), streamer=Streamer(), **options)
+    assert [*sampled[0].tolist(), -1] == streamed
+    assert np.array_equal(sampled, model.generate(np.array([ROWS[1]]), **options))
+
+
+def test_prompt_lookup_goes_back(loaded: tuple[Any, Any]) -> None:
+    model, logits = loaded
+    prompt = [4, 9, 5, 4, 9, 5, 4, 9]
+    options = {"max_new_tokens": 8, "do_sample": False, "eos_token_id": None, "prompt_lookup_num_tokens": 3}
+    assert model.generate(np.array([prompt]), **options)[0, len(prompt) :].tolist() == greedy(logits, prompt, 8)
+
+
+def _log_softmax(logits: np.ndarray) -> np.ndarray:
+    return logits - logits.max() - np.log(np.exp(logits - logits.max()).sum())
+
+
+def test_one_copy_of_the_weights_where_decode_takes_chunks(tmp_path: Path) -> None:
+    model = AutoModelForCausalLM.from_pretrained(_transformers_chunks(tmp_path / "chunks"), device="cpu")
+    assert model.decoder.prefill_session is model.session
+    model = AutoModelForCausalLM.from_pretrained(foreign.write_transformers_export(tmp_path / "one"), device="cpu")
+    assert model.decoder.prefill_session.path.name == "prefill.onnx"
+
+
+def test_search_defaults_of_genai(tmp_path: Path) -> None:
+    folder = foreign.write_genai(tmp_path, max_length=7, top_k=5, repetition_penalty=1.5)
+    config = load_model(folder, device="cpu").generation_config
+    assert (config.max_length, config.top_k, config.repetition_penalty, config.eos_token_id) == (7, 5, 1.5, END_ID)
+    assert load_model(foreign.write_genai(tmp_path), device="cpu").generation_config.max_length is None
+
+
+def test_names_of_genai_are_authoritative(tmp_path: Path) -> None:
+    folder = foreign.write_genai(tmp_path, foreign.attention_decoder("kept_0", "given_0"))
+    with pytest.raises(UnsupportedFormatError, match=r"has the input kept_0.key"):
+        load_model(folder, device="cpu")
+    text = (folder / "genai_config.json").read_text()
+    (folder / "genai_config.json").write_text(
+        text.replace("past_key_values.%d", "kept_%d").replace("present.%d", "given_%d")
+    )
+    model = load_model(folder, device="cpu")
+    assert isinstance(model.decoder, Decoder)
+    close(model(np.array(ROWS[:1])).logits[0], attention_logits(ROWS[0]))
+
+
+def test_positions_end(loaded: tuple[Any, Any]) -> None:
+    model, _ = loaded
+    if model.max_length is None:
+        assert not (model.artifact.config.get("max_position_embeddings"))
+        return
+    assert model.max_length == MAX_POSITIONS
+    with pytest.raises(InputTooLongError, match=f"takes {MAX_POSITIONS}"):
+        model(np.full((1, MAX_POSITIONS + 1), 5))
+
+
+def test_input_that_is_not_understood(tmp_path: Path) -> None:
+    graph = foreign.sum_decoder()
+    graph.take("alibi_bias", "float32", "batch_size", "sequence_length")
+    graph.save(tmp_path / "model.onnx")
+    foreign.write_config(tmp_path)
+    with pytest.raises(UnsupportedFormatError, match=r"model.onnx has the input alibi_bias float32\['batch_size', "):
+        AutoModelForCausalLM.from_pretrained(tmp_path, device="cpu")
+
+
+def test_output_that_is_missing(tmp_path: Path) -> None:
+    foreign.sum_decoder(present="present.7.key").save(tmp_path / "model.onnx")
+    with pytest.raises(UnsupportedFormatError, match=r"cache input past_key_values.0.key .* an output present.0.key"):
+        AutoModelForCausalLM.from_pretrained(foreign.write_config(tmp_path), device="cpu")
+
+
+def test_folder_without_a_decoder(tmp_path: Path) -> None:
+    foreign.encoder_graph().save(tmp_path / "encoder_model.onnx")
+    foreign.write_config(tmp_path)
+    with pytest.raises(ArtifactNotFoundError, match="has no decoder in fp32; it has encoder_model"):
+        AutoModelForCausalLM.from_pretrained(tmp_path, device="cpu")
+    with pytest.raises(ArtifactNotFoundError, match="no decoder in q4; it has no such precision, but fp32"):
+        AutoModelForCausalLM.from_pretrained(tmp_path, dtype="q4", device="cpu")
