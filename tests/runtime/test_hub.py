@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import foreign_folders
 import huggingface_hub
 import numpy as np
 import onnx
@@ -190,6 +191,26 @@ def test_download_without_a_manifest(hub: FakeHub, run_online: Callable[[str], A
     )
     assert run_online(program) == [1, 2]
     assert {name for name in hub.downloads if name.endswith((".onnx", ".safetensors"))} == {"onnx/model.onnx"}
+
+
+def test_download_of_one_variant_and_its_data(hub: FakeHub, run_online: Callable[[str], Any], tmp_path: Path) -> None:
+    folder = tmp_path / "merged" / "onnx"
+    for suffix in ("", "_q4"):
+        graph = foreign_folders.sum_decoder(is_merged=True)
+        graph.save(folder / f"decoder_model_merged{suffix}.onnx", data=f"weights{suffix}.bin")
+        foreign_folders.sum_decoder(past=None).save(folder / f"decoder_model{suffix}.onnx")
+    foreign_folders.write_config(folder.parent)
+    hub.add_folder("org/merged", folder.parent)
+    hub.downloads.clear()
+    program = (
+        'model = AutoModelForCausalLM.from_pretrained("org/merged", dtype="q4")\n'
+        "output = model.generate([[4, 9, 5]], max_new_tokens=4, do_sample=False, eos_token_id=None)\n"
+        "print(json.dumps(output[0, 3:].tolist()))"
+    )
+    logits = foreign_folders.sum_logits
+    assert run_online(program) == foreign_folders.greedy(logits, [4, 9, 5], 4)
+    # The weights' name follows no convention: the graph says it.
+    assert sorted(hub.downloads) == ["config.json", "onnx/decoder_model_merged_q4.onnx", "onnx/weights_q4.bin"]
 
 
 def test_repository_with_only_pytorch_weights(hub: FakeHub, run_online: Callable[[str], Any]) -> None:
