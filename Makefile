@@ -11,7 +11,7 @@ CPU := .venv-cpu
 SOURCES := $(shell find export runtime benchmarks -name '*.py' -o -name py.typed) README.md
 
 .DELETE_ON_ERROR:
-.PHONY: help demo serve-demo test lint types bench coverage clean
+.PHONY: help demo serve-demo test lint types bench interop coverage clean
 
 help:  ## Print these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -40,6 +40,9 @@ bench: $(DEV)/.installed  ## Measure beside every peer that installs; put tables
 	$(DEV_PYTHON) -m headway.benchmarks
 	$(DEV_PYTHON) -m headway.benchmarks.report
 	$(DEV_PYTHON) -m headway.benchmarks.page
+
+interop: $(DEV)/.installed  ## Export models with other exporters and run their folders here and there (an hour at first)
+	$(DEV_PYTHON) -m headway.benchmarks.interop
 
 coverage: $(DEV)/.installed  ## Export every model type and head that transformers knows; write docs/coverage.md (hours)
 	$(DEV_PYTHON) -m headway.benchmarks.coverage --resume

@@ -1,0 +1,79 @@
+"""Transformers' own ONNX exporter, and its runner."""
+
+from pathlib import Path
+from typing import Any
+
+from headway.benchmarks.interop.request import Answer, Request, answer_request
+
+_CLASSES = {
+    "encoder": "AutoModel",
+    "classifier": "AutoModelForSequenceClassification",
+    "causal-lm": "AutoModelForCausalLM",
+    "seq2seq-lm": "AutoModelForSeq2SeqLM",
+}
+_OUTPUTS = {"encoder": "last_hidden_state", "classifier": "logits"}
+
+
+def export(request: Request) -> None:
+    """Export with dynamic axes; ``chunks`` lets the graph of later tokens take several at once."""
+    import torch
+    import transformers
+    from transformers.exporters.exporter_onnx import OnnxConfig, OnnxExporter
+
+    loader = getattr(transformers, _CLASSES[request.kind])
+    model = loader.from_pretrained(request.checkpoint, dtype=torch.float32).eval()
+    inputs = {name: torch.ones(2, 8, dtype=torch.int64) for name in ("input_ids", "attention_mask")}
+    exporter, config = OnnxExporter(), OnnxConfig(dynamic=True)
+    if request.kind.endswith("-lm"):
+        chunks = request.variant == "chunks"
+        exported = exporter.export_for_generation(model, inputs, config, multi_token_decode=chunks)
+    else:
+        exported = exporter.export(model, inputs, config)
+    exported.save_pretrained(request.folder)
+
+
+def answer(request: Request) -> Answer:
+    """Run the components as the exporter's documentation does; it brings no loop of its own."""
+    import torch
+    from transformers.exporters.base import ExportedModel
+
+    if request.kind == "seq2seq-lm":
+        # What it exports of an encoder-decoder lacks the encoder.
+        return Answer([])
+    model = ExportedModel.from_pretrained(Path(request.folder))
+    rows = [torch.tensor([row]) for row in request.rows]
+    if request.kind != "causal-lm":
+        outputs = [model(input_ids=ids, attention_mask=torch.ones_like(ids)) for ids in rows]
+        return Answer([output[_OUTPUTS[request.kind]][0].tolist() for output in outputs])
+    answers = [_greedy(model, ids, request.num_tokens) for ids in rows]
+    return Answer([logits for logits, _ in answers], [tokens for _, tokens in answers])
+
+
+def _greedy(model: Any, ids: Any, num_tokens: int) -> tuple[list[float], list[int]]:
+    """Logits after the prompt, and the likeliest tokens after it."""
+    import torch
+    from transformers import DynamicCache
+
+    runners = model.runners
+    positions = torch.arange(ids.shape[1])[None]
+    output = runners["prefill"](
+        input_ids=ids, position_ids=positions, past_key_values=DynamicCache(config=model.config)
+    )
+    first = output.logits[0, -1]
+    tokens = [_likeliest(first, model.config.eos_token_id)]
+    while len(tokens) < num_tokens:
+        step = {"input_ids": torch.tensor([tokens[-1:]]), "position_ids": positions[:, -1:] + len(tokens)}
+        output = runners["decode"](**step, past_key_values=output.past_key_values)
+        tokens.append(_likeliest(output.logits[0, -1], model.config.eos_token_id))
+    return first.tolist(), tokens
+
+
+def _likeliest(logits: Any, end_id: int) -> int:
+    """A text does not end before it is as long as was asked for."""
+    allowed = logits.clone()
+    allowed[end_id] = -float("inf")
+    return int(allowed.argmax())
+
+
+if __name__ == "__main__":
+    answer_request(export, answer)
