@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,9 @@ logger = logging.getLogger("headway")
 
 # What clients of servers with a single model send for its name.
 _STAND_INS = ("dummy", "tgi")
+
+# Between finding a model and queueing at it a request is read, rendered and tokenized.
+_RETIRE_AFTER_S = 5.0
 
 Fingerprint = tuple[tuple[str, int, int], ...]
 
@@ -168,10 +172,13 @@ class ModelRegistry:
             old, entry.served, entry.failure = entry.served, replacement, ""
         self.num_reloads += 1
         if old is not None:
-            threading.Thread(
-                target=old.close, args=(self.settings.request_timeout_s,), name=f"headway-close-{name}", daemon=True
-            ).start()
+            threading.Thread(target=self._retire, args=(old,), name=f"headway-close-{name}", daemon=True).start()
         return True
+
+    def _retire(self, old: ServedModel) -> None:
+        """End a model that was replaced, once those who found it under its name have begun."""
+        time.sleep(_RETIRE_AFTER_S)
+        old.close(self.settings.request_timeout_s)
 
 
 def fingerprint(folder: Path) -> Fingerprint:
