@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -19,10 +20,13 @@ from ..errors import InputError, UnsupportedFormatError
 from ..providers import import_onnxruntime
 from ..session import Session
 from .cache import SharedBufferCache
+from .device_cache import DeviceCache
 from .graph_buffers import buffer_specs
 from .graph_facts import GraphFacts
 from .graph_states import is_state
 from .history import Scores, TokenIds
+from .places import place_of
+from .recorded_step import FixedInputs, fixed_output, recorded_run_options, unrecorded_run_options
 
 PREFILL_CHUNK_TOKENS = 512
 """Longest run of tokens of one row in one call: it bounds the memory of activations."""
@@ -32,6 +36,9 @@ ROTARY_SWITCH_KEY = "headway.rotary_switch_position"
 
 # Shorter runs are steps: a token of each row, or a few that were guessed.
 _LEAST_PREFILL_TOKENS = 16
+
+# Lengths that operators and shapes read on the host, whatever the device.
+_READ_ON_HOST = ("total_sequence_length", "num_logits_to_keep")
 
 
 @dataclass
@@ -49,6 +56,9 @@ class _Feeds:
     rows: NDArray[np.intp]  # (rows,) 0, 1, 2 …
     binding: Any = None
     run: Any = None
+    is_recorded: bool = False
+    fixed: FixedInputs | None = None
+    device_logits: Any = None
 
 
 class Decoder:
@@ -75,6 +85,7 @@ class Decoder:
         self.session = session
         self.prefill_session = prefill or session
         self.facts = facts or GraphFacts()
+        self.place = place_of(session)
         self.specs = buffer_specs(session, self.facts)
         self._require_one_cache()
         self.max_positions = max_positions
@@ -87,6 +98,7 @@ class Decoder:
         self._takes_mask = "attention_mask" in self._dtypes
         # A graph that cannot be told which logits to keep gives those of every token.
         self._chooses_logits = "logits_to_keep" in self._dtypes
+        self._records_steps = session.options.cuda_graph and self.place.is_separate
         metadata = session.ort_session.get_modelmeta().custom_metadata_map
         self._switch_position = int(metadata.get(ROTARY_SWITCH_KEY, 0))
 
@@ -110,7 +122,11 @@ class Decoder:
         """
         if self.max_positions is not None:
             capacity = min(capacity, self.max_positions)
-        return SharedBufferCache(self.specs, num_rows, max(capacity, 1), max_capacity=self.max_positions)
+        capacity = max(capacity, 1)
+        if self.place.is_separate:
+            limit = self.max_positions
+            return DeviceCache(self.specs, num_rows, capacity, self.session, self.place, max_capacity=limit)
+        return SharedBufferCache(self.specs, num_rows, capacity, max_capacity=self.max_positions)
 
     def decode(self, cache: SharedBufferCache, tokens: TokenIds) -> Scores:
         """Append one token to every row.
@@ -132,7 +148,8 @@ class Decoder:
         feeds.position_ids[:, 0] = lengths
         feeds.seqlens_k[:] = lengths
         feeds.sequence_lengths[:] = lengths + 1
-        feeds.total_sequence_length[...] = longest
+        # A recorded step cannot be told: it gets along with the most.
+        feeds.total_sequence_length[...] = longest if feeds.fixed is None else cache.capacity
         if self._takes_mask:
             self._bind_mask(feeds, lengths + 1, longest)
         self._call(feeds)
@@ -261,6 +278,8 @@ class Decoder:
 
     def _bind_step(self, cache: SharedBufferCache) -> _Feeds:
         feeds = self._feeds(cache.num_rows, 1, 1)
+        # A mask has another shape at every step, and what is recorded keeps its shapes.
+        feeds.is_recorded = self._records_steps and not self._takes_mask
         self._bind(feeds, cache)
         cache.bound_step = feeds
         return feeds
@@ -280,18 +299,34 @@ class Decoder:
         )
 
     def _bind(self, feeds: _Feeds, cache: SharedBufferCache) -> None:
-        ort_value = import_onnxruntime().OrtValue.ortvalue_from_numpy
         session = self.session if feeds.input_ids.shape[1] < _LEAST_PREFILL_TOKENS else self.prefill_session
-        binding = session.ort_session.io_binding()
-        for given in self._small_inputs:
-            name = self.facts.field_name(given.name)
-            if name != "attention_mask":
-                binding.bind_ortvalue_input(given.name, ort_value(getattr(feeds, name)))
+        feeds.binding = binding = session.ort_session.io_binding()
+        feeds.run = session.ort_session.run_with_iobinding
+        if self._records_steps:
+            options = recorded_run_options() if feeds.is_recorded else unrecorded_run_options()
+            feeds.run = partial(feeds.run, run_options=options)
+        feeds.fixed = FixedInputs(binding, self.place) if feeds.is_recorded else None
+        self._bind_small(feeds)
         for spec, buffer in zip(self.specs, cache.ort_values, strict=True):
             binding.bind_ortvalue_input(spec.past_name, buffer)
             binding.bind_ortvalue_output(spec.present_name, buffer)
-        binding.bind_ortvalue_output(self.facts.own_name("logits"), ort_value(feeds.logits))
-        feeds.binding, feeds.run = binding, session.ort_session.run_with_iobinding
+        logits = self.facts.own_name("logits")
+        if feeds.is_recorded:
+            feeds.device_logits = fixed_output(binding, logits, self.place, feeds.logits)
+        else:
+            binding.bind_ortvalue_output(logits, import_onnxruntime().OrtValue.ortvalue_from_numpy(feeds.logits))
+
+    def _bind_small(self, feeds: _Feeds) -> None:
+        """Bind the inputs that are no cache: in place on the host, anew or at fixed addresses on a device."""
+        ort_value = import_onnxruntime().OrtValue.ortvalue_from_numpy
+        for given in self._small_inputs:
+            name = self.facts.field_name(given.name)
+            if name == "attention_mask":
+                continue
+            if feeds.fixed is not None and name not in _READ_ON_HOST:
+                feeds.fixed.bind(given.name, getattr(feeds, name))
+            else:
+                feeds.binding.bind_ortvalue_input(given.name, ort_value(getattr(feeds, name)))
 
     def _bind_mask(self, feeds: _Feeds, lengths: NDArray[np.integer], width: int) -> None:
         """Say in a mask how long each row is with its new tokens; its width is the longest."""
@@ -300,8 +335,15 @@ class Decoder:
         feeds.binding.bind_ortvalue_input(name, import_onnxruntime().OrtValue.ortvalue_from_numpy(mask))
 
     def _call(self, feeds: _Feeds) -> None:
+        if feeds.fixed is not None:
+            feeds.fixed.push()
+        elif self.place.is_separate:
+            # Binding copies to the device: what changed since then is bound again.
+            self._bind_small(feeds)
         try:
             feeds.run(feeds.binding)
+            if feeds.device_logits is not None:
+                feeds.logits[...] = feeds.device_logits.numpy()
         except Exception as error:
             first = (str(error).strip().splitlines() or [type(error).__name__])[0]
             raise InputError(f"ONNX Runtime could not run the graph on ids {feeds.input_ids.shape}: {first}") from error
