@@ -18,6 +18,7 @@ from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 from transformers.pytorch_utils import Conv1D
 
 from .tiny_media_sizes import MEDIA_EXCEPTIONS
+from .tiny_multimodal_sizes import MULTIMODAL_EXCEPTIONS
 from .tiny_sizes import EXCEPTIONS, LAYER_LISTS, NUM_HEADS, NUM_LAYERS, SIZES, TOKEN_ID_SUFFIXES, VOCAB_SIZE, LayerTypes
 
 NUM_LABELS = 3
@@ -37,6 +38,8 @@ def tiny_config(model_type: str, auto_class: str = "AutoModel") -> PretrainedCon
     if auto_class == "AutoModelForCausalLM":
         # Encoders with a language model's head look ahead unless told not to.
         values |= {name: True for name in ("is_decoder", "causal") if hasattr(config, name)}
+    if auto_class == "AutoModelForTextEncoding" and config.is_encoder_decoder:
+        values["is_encoder_decoder"] = False
     if auto_class not in _TWO_LABELS:
         values["num_labels"] = NUM_LABELS
     return CONFIG_MAPPING[model_type](**values)
@@ -57,7 +60,11 @@ def tiny_model(model_type: str, auto_class: str = "AutoModel", seed: int = 0) ->
 
 def tiny_checkpoint(folder: Path, model_type: str, auto_class: str = "AutoModel", seed: int = 0) -> Path:
     """Write a tiny checkpoint as transformers does, without a tokenizer."""
-    tiny_model(model_type, auto_class, seed).save_pretrained(folder)
+    model, config = tiny_model(model_type, auto_class, seed), tiny_config(model_type, auto_class)
+    model.save_pretrained(folder)
+    if model.config.model_type != config.model_type:
+        # The text model alone of a model of several inputs, whose checkpoint says what all of it is.
+        config.save_pretrained(folder)
     return folder
 
 
@@ -113,7 +120,9 @@ def _shrunk(config: PretrainedConfig, model_type: str) -> dict[str, Any]:
         # Latent attention has keys for every head.
         values["num_key_value_heads"] = NUM_HEADS
     values |= _small_token_ids(attributes, int(values.get("vocab_size", VOCAB_SIZE)))
-    return _merged(values, MEDIA_EXCEPTIONS.get(model_type) or EXCEPTIONS.get(model_type, {}))
+    for table in (EXCEPTIONS, MEDIA_EXCEPTIONS, MULTIMODAL_EXCEPTIONS):
+        values = _merged(values, table.get(model_type, {}))
+    return values
 
 
 def _shrunk_sub(config: PretrainedConfig) -> dict[str, Any]:
@@ -144,10 +153,17 @@ def _small_token_ids(attributes: Mapping[str, Any], vocab_size: int) -> dict[str
     taken = {value for value in given.values() if value < vocab_size}
     free = iter(index for index in range(vocab_size - 1, 0, -1) if index not in taken)
     moved: dict[int, int] = {}
+
+    def moved_id(value: int) -> int:
+        return moved[value] if value in moved else moved.setdefault(value, next(free))
+
     ids: dict[str, int | list[int]] = {}
     for name, value in given.items():
-        if value >= vocab_size or (isinstance(attributes[name], list)):
-            ids[name] = moved[value] if value in moved else moved.setdefault(value, next(free))
+        is_list = isinstance(attributes[name], list)
+        if is_list and name.endswith("_ids"):
+            ids[name] = [moved_id(value) for value in attributes[name]]
+        elif is_list or value >= vocab_size:
+            ids[name] = moved_id(value)
     if attributes.get("pad_token_id") is None:
         ids["pad_token_id"] = next(free)
     return ids

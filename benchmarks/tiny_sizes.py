@@ -52,7 +52,8 @@ SIZES: Mapping[str, Any] = _sizes(
         "pooler_hidden_size word_embed_proj_dim d_latents pronunciation_embed_dim shape_embed_dim "
         "prediction_head_size projection_dim cross_attention_hidden_size embedding_dim true_hidden_size "
         "intra_bottleneck_size out_hidden_size output_dim embed_dim text_embed_dim hidden_channels "
-        "encoder_hidden_size decoder_hidden_size proj_dim",
+        "encoder_hidden_size decoder_hidden_size proj_dim text_hidden_size audio_hidden_size condition_dim "
+        "adapter_in_dim adapter_out_dim adapter_input_size hidden_size_global upsample_groups",
     ),
     (
         2 * HIDDEN_SIZE,
@@ -170,6 +171,8 @@ EXCEPTIONS: Mapping[str, Mapping[str, Any]] = {
         "indexer_budget": 64,
         "indexer_compress_ratio": 4,
     },
+    # Two recurrent layers, and one that attends.
+    "recurrent_gemma": {"num_hidden_layers": 3},
     "reformer": {"axial_pos_shape": [8, 16], "axial_pos_embds_dim": [8, 24], "hash_seed": 0},
     "rwkv": {"attention_hidden_size": HIDDEN_SIZE},
     "t5": _T5,
@@ -177,5 +180,7 @@ EXCEPTIONS: Mapping[str, Mapping[str, Any]] = {
     "umt5": _T5,
     # Weights are shared between hybrid layers, so there must be two.
     "zamba": {"num_hidden_layers": 4, "layers_block_type": ["linear_attention", "hybrid"] * 2},
+    # Heads' widths are rounded up to it in one place only.
+    "xlstm": {"mlstm_round_up_to_multiple_of": HEAD_DIM},
     "xmod": {"default_language": "en_XX"},
 }
