@@ -24,17 +24,20 @@ class Linear:
 
     Args:
         node: MatMul, FusedMatMul or Gemm.
-        activation: (…, in), what is multiplied.
         weight: the initializer.
         is_out_in: the initializer is (out, in); otherwise (in, out).
         bias: what Gemm adds.
     """
 
     node: onnx_ir.Node
-    activation: onnx_ir.Value
     weight: onnx_ir.Value
     is_out_in: bool
     bias: onnx_ir.Value | None = None
+
+    @property
+    def activation(self) -> onnx_ir.Value:
+        """(…, in), what is multiplied; read when it is asked for, as the layer before may have been replaced."""
+        return _present(self.node.inputs[0])
 
     @property
     def name(self) -> str:
@@ -107,11 +110,11 @@ def is_stored_matrix(value: onnx_ir.Value | None) -> bool:
 
 
 def _matmul(node: onnx_ir.Node) -> Linear | None:
-    activation, weight = node.inputs[0], node.inputs[1]
+    weight = node.inputs[1]
     transpose = producer(weight, "Transpose")
     if transpose is not None and is_stored_matrix(transpose.inputs[0]):
-        return Linear(node, _present(activation), _present(transpose.inputs[0]), is_out_in=True)
-    return Linear(node, _present(activation), _present(weight), is_out_in=False) if is_stored_matrix(weight) else None
+        return Linear(node, _present(transpose.inputs[0]), is_out_in=True)
+    return Linear(node, _present(weight), is_out_in=False) if is_stored_matrix(weight) else None
 
 
 def _fused_matmul(node: onnx_ir.Node) -> Linear | None:
@@ -122,7 +125,7 @@ def _fused_matmul(node: onnx_ir.Node) -> Linear | None:
     if not is_stored_matrix(node.inputs[1]):
         return None
     transposed = _attribute(node, "transB", 0) == 1
-    return Linear(node, _present(node.inputs[0]), _present(node.inputs[1]), is_out_in=transposed)
+    return Linear(node, _present(node.inputs[1]), is_out_in=transposed)
 
 
 def _gemm(node: onnx_ir.Node) -> Linear | None:
@@ -131,7 +134,7 @@ def _gemm(node: onnx_ir.Node) -> Linear | None:
         return None
     bias = node.inputs[2] if len(node.inputs) > 2 else None
     transposed = _attribute(node, "transB", 0) == 1
-    return Linear(node, _present(node.inputs[0]), _present(node.inputs[1]), is_out_in=transposed, bias=bias)
+    return Linear(node, _present(node.inputs[1]), is_out_in=transposed, bias=bias)
 
 
 _MATCHERS: dict[str, Callable[[onnx_ir.Node], Linear | None]] = {

@@ -19,10 +19,12 @@ from .linears import Linear, drop_unused, find_embeddings, find_linears, stored_
 _ACCURACY_LEVEL = 4
 
 Bits = Callable[[str], int]
+# Weight's (out, in) → channels that share a scale.
+BlockSize = Callable[[int, int], int]
 
 
 def quantize_weights(
-    model: onnx_ir.Model, bits_of: Bits, block_size: int, covariances: Mapping[str, Floats] | None = None
+    model: onnx_ir.Model, bits_of: Bits, block_size: int | BlockSize, covariances: Mapping[str, Floats] | None = None
 ) -> None:
     """Replace products with stored weights by MatMulNBits and lookups by GatherBlockQuantized; changes in place.
 
@@ -30,10 +32,11 @@ def quantize_weights(
 
     Args:
         bits_of: weight's name → 4 or 8.
-        block_size: channels that share a scale; a power of two from 16.
+        block_size: channels that share a scale, a power of two from 16; or what gives it for a weight's (out, in).
         covariances: activation's name → (in, in), what calibration measured.
     """
-    quantizer = _Quantizer(bits_of, block_size, covariances or {})
+    of_shape: BlockSize = block_size if callable(block_size) else lambda out_features, in_features: block_size
+    quantizer = _Quantizer(bits_of, of_shape, covariances or {})
     # Products first: a tied table is rounded for what it is multiplied by, which matters more than the lookup.
     for linear in find_linears(model):
         _replace_product(linear, quantizer)
@@ -45,7 +48,7 @@ def quantize_weights(
 
 def quantize_to_8_bits(model: onnx_ir.Model, names: Collection[str], block_size: int = 32) -> None:
     """The same in 8 bits for some weights, and the lookups that read them; changes in place."""
-    quantizer = _Quantizer(lambda name: 8, block_size, {})
+    quantizer = _Quantizer(lambda name: 8, lambda out_features, in_features: block_size, {})
     for linear in find_linears(model):
         if linear.name in names:
             _replace_product(linear, quantizer)
@@ -57,7 +60,7 @@ def quantize_to_8_bits(model: onnx_ir.Model, names: Collection[str], block_size:
 class _Quantizer:
     """Quantizes each weight once, whoever reads it, and keeps the initializers made of it."""
 
-    def __init__(self, bits_of: Bits, block_size: int, covariances: Mapping[str, Floats]) -> None:
+    def __init__(self, bits_of: Bits, block_size: BlockSize, covariances: Mapping[str, Floats]) -> None:
         self._bits_of = bits_of
         self._block_size = block_size
         self._covariances = covariances
@@ -82,7 +85,7 @@ class _Quantizer:
         key = (name, is_out_in)
         if key not in self._stored:
             weight_values = values()
-            block = _fitting_block(weight_values.shape[1], self._block_size)
+            block = _fitting_block(weight_values.shape[1], self._block_size(*weight_values.shape))
             weight = quantize_blocks(weight_values, self._bits_of(name), block, covariance)
             arrays = {
                 "codes": weight.packed_codes().reshape(len(weight.codes), -1),

@@ -18,7 +18,7 @@ from decoder_parity import WIDE_HEADS, variant
 from seq2seq_parity import tiny_seq2seq
 
 from headway.export import export
-from headway.export.precision import REDUCED
+from headway.export.precision import REDUCED, Calibration
 from headway.export.precisions.accuracy import AccuracyLimits
 from headway.export.precisions.dynamic_int8 import quantize_dynamically
 from headway.runtime import AutoModelForCausalLM, AutoModelForMaskedLM, AutoModelForSeq2SeqLM
@@ -294,3 +294,23 @@ def test_a_part_of_the_text_is_allowed_twice_the_increase():
     limits = AccuracyLimits(min_cosine=0.9, max_perplexity_increase=0.01)
     assert limits.of_a_glance() == AccuracyLimits(min_cosine=0.9, max_perplexity_increase=0.02)
     assert AccuracyLimits().of_a_glance() == AccuracyLimits()
+
+
+def test_projections_that_contract_have_smaller_blocks_in_4_bits():
+    floats = onnx_ir.TensorType(onnx_ir.DataType.FLOAT)
+    value = rows = onnx_ir.Value(name="rows", type=floats, shape=onnx_ir.Shape(["n", 64]))
+    nodes, stored = [], []
+    for name, shape in {"up": (64, 128), "down": (128, 64)}.items():
+        weight = onnx_ir.tensor(np.random.default_rng(0).standard_normal(shape).astype(np.float32))
+        stored.append(onnx_ir.Value(name=name, type=floats, shape=onnx_ir.Shape(shape), const_value=weight))
+        nodes.append(onnx_ir.node("MatMul", [value, stored[-1]]))
+        value = nodes[-1].outputs[0]
+        value.type = floats
+    last = onnx_ir.node("Relu", [value])
+    last.outputs[0].type = floats
+    graph = onnx_ir.Graph(
+        [rows], last.outputs, nodes=[*nodes, last], initializers=stored, opset_imports={"": 21}, name="two"
+    )
+    REDUCED["q4"].convert(onnx_ir.Model(graph, ir_version=10), Calibration())
+    products = [node for node in graph if node.op_type == "MatMulNBits"]
+    assert [node.attributes["block_size"].as_int() for node in products] == [64, 32]
