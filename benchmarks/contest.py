@@ -4,6 +4,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -53,6 +54,12 @@ class Outcome:
     unavailable: dict[str, str] = field(default_factory=dict)
 
 
+def by_group(peers: Sequence[Peer]) -> list[list[Peer]]:
+    """The peers of each group: only they are compared, and only they have to fit into memory together."""
+    groups = dict.fromkeys(peer.group for peer in peers)
+    return [[peer for peer in peers if peer.group == group] for group in groups]
+
+
 class Contest:
     """A context in which engines are loaded and take turns.
 
@@ -60,10 +67,17 @@ class Contest:
         peers: who takes part; those that cannot be installed or loaded are left out, with the reason.
         kind: the function of a peer's module that makes the engine.
         settings_of: what each engine is started with.
+        outcome: what is found is added to it; None begins a new one.
     """
 
-    def __init__(self, peers: Sequence[Peer], kind: str, settings_of: Callable[[Peer], Settings]) -> None:
-        self.outcome = Outcome()
+    def __init__(
+        self,
+        peers: Sequence[Peer],
+        kind: str,
+        settings_of: Callable[[Peer], Settings],
+        outcome: Outcome | None = None,
+    ) -> None:
+        self.outcome = Outcome() if outcome is None else outcome
         self._peers = {peer.name: peer for peer in peers}
         self._kind = kind
         self._settings_of = settings_of
@@ -88,7 +102,7 @@ class Contest:
         answers = self.outcome.answers.setdefault(case.name, {})
         for name, worker in self._members(case):
             say(f"{case.name}: first call of {name}")
-            result = self._guarded(name, lambda worker=worker: worker.measure(case.request, 1, is_answer_wanted=True))
+            result = self._guarded(name, partial(worker.measure, case.request, is_answer_wanted=True))
             if result is not None:
                 answers[name] = result["result"]
         return answers
@@ -105,7 +119,7 @@ class Contest:
         """Seconds of one call of the slowest engine."""
         found = [0.0]
         for name, worker in self._members(case):
-            turn = self._guarded(name, lambda worker=worker: worker.measure(case.request))
+            turn = self._guarded(name, partial(worker.measure, case.request))
             found += turn["seconds"] if turn else []
         return max(found)
 
@@ -114,7 +128,7 @@ class Contest:
         found = {}
         for name, worker in list(self._workers.items()):
             say(f"scores of {name}")
-            result = self._guarded(name, lambda worker=worker: worker.score(rows))
+            result = self._guarded(name, partial(worker.score, rows))
             if result is not None:
                 found[name] = result
         return found
@@ -134,7 +148,7 @@ class Contest:
         members = list(self._members(case))
         for name, worker in reversed(members) if is_reversed else members:
             time.sleep(_PAUSE_S)
-            turn = self._guarded(name, lambda worker=worker: worker.measure(case.request, case.calls, case.uncounted))
+            turn = self._guarded(name, partial(worker.measure, case.request, case.calls, case.uncounted))
             if turn is not None:
                 self.outcome.seconds.setdefault(case.name, {}).setdefault(name, []).append(turn["seconds"])
                 self.outcome.facts[name]["peak_memory_bytes"] = turn["peak_memory_bytes"]

@@ -28,10 +28,8 @@ NEW_TOKENS = 32
 _TURN_S = 0.3
 _MOST_CALLS = 20
 _PREFILL, _DECODE = "prompt", "a token"
-_PROMPT_SHAPES = ("1x128",)
-_SHAPES = ("1x16", "1x128", "8x128")
-_PROMPT_PREFILL, _DECODE = "prompt", "a token"
-_SHAPES = ("1x128",)
+_PROMPT_SHAPES: Sequence[str] = ("1x128",)
+_SHAPES: Sequence[str] = ("1x16", "1x128", "8x128")
 
 
 class BenchmarkError(HeadwayError, RuntimeError):
@@ -144,7 +142,8 @@ def _forward_cases(artifact: Artifact, folder: Path, shapes: Sequence[tuple[int,
     session = Session(components["model"], artifact.folder, SessionOptions(device="cpu"))
     for batch, length in shapes:
         path = folder / f"{batch}x{length}.npz"
-        np.savez(path, **make_arrays(session.inputs, artifact.folder, (batch, length)))
+        arrays: dict[str, Any] = make_arrays(session.inputs, artifact.folder, (batch, length))
+        np.savez(path, **arrays)
         yield Case(f"{batch}×{length}", {"path": str(path)}, uncounted=1)
 
 

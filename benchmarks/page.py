@@ -14,14 +14,15 @@ from typing import Any
 
 from .page_plot import Row, plot
 from .page_style import STYLE
-from .report import ROOT, machine_text, record_files
+from .report import ROOT, cell_text, machine_text, record_files
 from .statistics import round_ratios
 
 PAGE = ROOT / "docs" / "benchmarks.html"
 
 _INTRODUCTION = (
-    "Headway beside other ways to run the same checkpoints, in one run on one machine: every engine stays loaded in a "
-    "process of its own, one works at a time, and they take turns, so that whatever disturbs the machine disturbs all. "
+    "Headway beside other ways to run the same checkpoints, in one run on one machine: the engines of one class "
+    "stay loaded, each in a process of its own, one works at a time, and they take turns, so that whatever disturbs "
+    "the machine disturbs all. "
     "Left in each plot: every timed call, as a dot, with the median as a bar and p90 and p99 as thin ones; the scale "
     "is logarithmic. Right: each round's ratio to Headway's own time in the same round and class of precision, beyond "
     "1 where Headway is faster. Under each name: how near its answers are to PyTorch's in float32."
@@ -91,7 +92,13 @@ def _accuracy_text(accuracy: Mapping[str, Any]) -> str:
     shown = {
         name: value for name, value in accuracy.items() if value is not None and name not in ("tokens/s", "texts/s")
     }
-    return " · ".join(f"{name} {value}" for name, value in shown.items())
+    return " · ".join(_with_unit(name, value) for name, value in shown.items())
+
+
+def _with_unit(name: str, value: Any) -> str:
+    """Such as ``top-1 98.4 %`` of the column ``top-1, %``."""
+    what, _, unit = name.partition(", ")
+    return f"{what} {value} {unit}".strip()
 
 
 def _case_table(engines: Mapping[str, Mapping[str, Any]], record: Mapping[str, Any]) -> str:
@@ -152,9 +159,7 @@ def _engine_versions(engines: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
 
 
 def _cell(value: Any) -> str:
-    if isinstance(value, float):
-        return f"{value:.0f}" if abs(value) >= 100 else f"{value:.3g}"
-    return "" if value is None else _text(str(value))
+    return _text(cell_text(value))
 
 
 def _text(text: str) -> str:

@@ -115,7 +115,7 @@ def _line(x: float, height: int, name: str) -> str:
 
 def _row(row: Row, middle: float, calls: Scale, ratios: Scale) -> Iterator[str]:
     name = html.escape(row.name, quote=False)
-    yield f'<text class="{"ours" if row.is_ours else ""}" stroke="none" x="8" y="{middle}">{name}</text>'
+    yield f'<text class="{"ours" if row.is_ours else ""}" x="8" y="{middle}">{name}</text>'
     if row.note:
         yield f'<text class="soft" x="8" y="{middle + 12}">{html.escape(row.note, quote=False)}</text>'
     colour = "ours" if row.is_ours else "peer"

@@ -15,7 +15,8 @@ svg .group { font-weight: 600; } svg .axis { stroke: var(--line); }
 svg .one { stroke: var(--soft); stroke-dasharray: 3 3; }
 svg .ours { fill: var(--ours); stroke: var(--ours); } svg .peer { fill: var(--peer); stroke: var(--peer); }
 svg .ahead { fill: var(--ahead); stroke: var(--ahead); } svg .behind { fill: var(--behind); stroke: var(--behind); }
-svg circle { fill-opacity: .35; stroke: none; } svg line.middle { stroke-width: 3; } svg line.tail { stroke-width: 1; }
+svg text, svg circle { stroke: none !important; }
+svg circle { fill-opacity: .4; } svg line.middle { stroke-width: 3; } svg line.tail { stroke-width: 1; }
 details { margin: .4rem 0; } summary { cursor: pointer; color: var(--soft); font-size: .85rem; }
 table { border-collapse: collapse; font-size: .82rem; } th, td { padding: .2rem .6rem; text-align: right;
   border-bottom: 1px solid var(--line); white-space: nowrap; font-variant-numeric: tabular-nums; }

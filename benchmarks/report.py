@@ -54,7 +54,7 @@ def table(record: Mapping[str, Any]) -> str:
         f"**{record['title']}**\n",
         _row(columns),
         _row(["---"] * len(columns)),
-        *(_row([_cell(row.get(column)) for column in columns]) for row in rows),
+        *(_row([cell_text(row.get(column)) for column in columns]) for row in rows),
         "",
         f"{record['settings']} {machine_text(record['machine'])}",
     ]
@@ -65,10 +65,12 @@ def _row(cells: Sequence[str]) -> str:
     return f"| {' | '.join(cells)} |"
 
 
-def _cell(value: Any) -> str:
-    """Three significant digits for a measured number, everything else as it is."""
+def cell_text(value: Any) -> str:
+    """Three significant digits for a measured number, five for a share just below one, everything else as it is."""
     if not isinstance(value, float):
         return "" if value is None else str(value)
+    if 0.99 <= value < 1:
+        return f"{value:.5g}"
     return f"{value:.0f}" if abs(value) >= 100 else f"{value:.3g}"
 
 

@@ -1,5 +1,6 @@
 """Headway itself, in a process of its own like its peers."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -44,12 +45,17 @@ def decoder(settings: Settings) -> Engine:
 
     def generate(request: tuple[Any, int]) -> list[list[int]]:
         ids, num_tokens = request
-        options = {"max_new_tokens": num_tokens, "min_new_tokens": num_tokens, "do_sample": False, "pad_token_id": 0}
-        new: list[list[int]] = model.generate(ids, **options)[:, ids.shape[1] :].tolist()
+        options: dict[str, Any] = {"max_new_tokens": num_tokens, "min_new_tokens": num_tokens}
+        output: Any = model.generate(ids, do_sample=False, pad_token_id=0, **options)
+        new: list[list[int]] = output[:, ids.shape[1] :].tolist()
         return new
 
     def score(rows: Ids) -> list[list[float]]:
-        return [next_token_log_probabilities(model(np.array([row])).logits[0], row) for row in rows]
+        return [next_token_log_probabilities(logits_of(row), row) for row in rows]
+
+    def logits_of(row: Sequence[int]) -> Any:
+        output: Any = model(np.array([row]))
+        return output.logits[0]
 
     return Engine(
         generate,

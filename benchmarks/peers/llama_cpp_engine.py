@@ -83,8 +83,8 @@ class _Context:
             tokens = [(token, length + step - 1, row) for row, token in enumerate(newest)]
             self._decode(tokens, range(len(rows)))
             newest = [self._best(row) for row in range(len(rows))]
-            for row, token in zip(found, newest, strict=True):
-                row.append(token)
+            for made, newest_token in zip(found, newest, strict=True):
+                made.append(newest_token)
         return found
 
     def logits(self, ids: Sequence[int]) -> Any:

@@ -1,5 +1,6 @@
 """OpenVINO for classifiers: its own runtime, or optimum-intel's OVModel on top of torch."""
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -67,6 +68,8 @@ def export_classifier(checkpoint: Path, folder: Path, precision: str = "fp32") -
     # Without load_in_8bit=False weights above a size would be compressed.
     model = OVModelForSequenceClassification.from_pretrained(checkpoint, export=True, load_in_8bit=False, compile=False)
     model.save_pretrained(folder)
+    for path in checkpoint.glob("tokenizer*.json"):
+        shutil.copy(path, folder)
 
 
 def _files(folder: Path) -> tuple[Path, ...]:

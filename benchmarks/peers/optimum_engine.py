@@ -1,5 +1,6 @@
 """optimum-onnx: its export, its ORTModel classes on top of torch, its dynamic int8 quantization."""
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -55,8 +56,14 @@ def export_classifier(checkpoint: Path, folder: Path, precision: str = "fp32") -
     from optimum.onnxruntime import ORTModelForSequenceClassification
 
     ORTModelForSequenceClassification.from_pretrained(checkpoint, export=True).save_pretrained(folder)
+    _copy_tokenizer(checkpoint, folder)
     if precision == "int8":
         _quantized(folder)
+
+
+def _copy_tokenizer(checkpoint: Path, folder: Path) -> None:
+    for path in checkpoint.glob("tokenizer*.json"):
+        shutil.copy(path, folder)
 
 
 def export_decoder(checkpoint: Path, folder: Path, precision: str = "fp32") -> None:

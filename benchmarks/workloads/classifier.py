@@ -13,7 +13,7 @@ import numpy as np
 from headway.runtime import AutoTokenizer
 from headway.runtime.threads import usable_cpu_count
 
-from ..contest import Case, Contest
+from ..contest import Case, Contest, Outcome, by_group
 from ..peers.catalogue import CLASSIFIERS, Peer, choose
 from ..peers.engine import Settings
 from ..sentences import real_sentences
@@ -34,20 +34,24 @@ def run(choices: Choices) -> dict[str, Any]:
     """Measure, and return the record."""
     threads = usable_cpu_count()
     checkpoint, work = classifier_checkpoint(), work_folder("classifier")
-    artifact = headway_artifact(checkpoint, work / "headway", DTYPES, TUNED_SHAPES)
+    artifact = headway_artifact(checkpoint, work / "headway", DTYPES, TUNED_SHAPES, may_be_old=choices.is_quick)
     peers = choose(CLASSIFIERS, [*choices.peers, REFERENCE] if choices.peers else [])
     ids = _text_ids(checkpoint)
-    cases = [_case(ids, shape, 1 if choices.is_quick else calls) for shape, calls in SHAPES.items()]
+    cases = [_case(ids, shape, calls) for shape, calls in SHAPES.items()][: 2 if choices.is_quick else None]
+    judged = _case(ids, (4, 16) if choices.is_quick else ACCURACY_SHAPE, 1)
 
     def settings(peer: Peer) -> Settings:
         return Settings(checkpoint, work, artifact, threads, peer.precision, peer.options)
 
     rounds = choices.num_rounds(NUM_ROUNDS)
-    with Contest(peers, "classifier", settings) as contest:
-        for case in cases:
-            contest.ask_all(case)
-        logits = contest.ask_all(_case(ids, ACCURACY_SHAPE, 1))
-        contest.take_turns(cases, rounds)
+    outcome = Outcome()
+    for members in by_group(peers):
+        with Contest(members, "classifier", settings, outcome) as contest:
+            for case in cases:
+                contest.ask_all(case)
+            contest.ask_all(judged)
+            contest.take_turns(cases, rounds)
+    logits = outcome.answers[judged.name]
     accuracy = {name: agreement(np.array(values), np.array(logits[REFERENCE])) for name, values in logits.items()}
     return contest_record(
         "classifier",
@@ -59,7 +63,7 @@ def run(choices: Choices) -> dict[str, Any]:
         ),
         peers,
         cases,
-        contest.outcome,
+        outcome,
         lambda name: accuracy.get(name, {}),
     )
 

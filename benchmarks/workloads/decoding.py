@@ -16,7 +16,7 @@ from headway.export.precisions.texts import TextSource, evaluation_text
 from headway.runtime import AutoTokenizer
 from headway.runtime.threads import usable_cpu_count
 
-from ..contest import Case, Contest, Outcome
+from ..contest import Case, Contest, Outcome, by_group
 from ..peers.catalogue import DECODERS, Peer, choose
 from ..peers.engine import Settings
 from ..real_models import fetch
@@ -66,7 +66,7 @@ def run(choices: Choices) -> dict[str, Any]:
     """Measure, and return the record."""
     threads = usable_cpu_count()
     checkpoint, work = fetch("smollm2"), work_folder("smollm2")
-    artifact = headway_artifact(checkpoint, work / "headway", DTYPES, TUNED_SHAPES)
+    artifact = headway_artifact(checkpoint, work / "headway", DTYPES, TUNED_SHAPES, may_be_old=choices.is_quick)
     gguf = str(original_gguf())
     peers = choose(DECODERS, [*choices.peers, REFERENCE] if choices.peers else [])
     cases = list(_cases(AutoTokenizer.from_pretrained(checkpoint), choices))
@@ -75,12 +75,14 @@ def run(choices: Choices) -> dict[str, Any]:
         return Settings(checkpoint, work, artifact, threads, peer.precision, {**peer.options, "gguf": gguf})
 
     rounds = choices.num_rounds(NUM_ROUNDS)
-    with Contest(peers, "decoder", settings) as contest:
-        for case in cases:
-            contest.ask_all(case)
-        contest.take_turns(cases, rounds)
-        scores = contest.scores(_scored_rows(checkpoint, 1 if choices.is_quick else SCORED_ROWS))
-    outcome = contest.outcome
+    rows = _scored_rows(checkpoint, 1 if choices.is_quick else SCORED_ROWS)
+    outcome, scores = Outcome(), {}
+    for members in by_group(peers):
+        with Contest(members, "decoder", settings, outcome) as contest:
+            for case in cases:
+                contest.ask_all(case)
+            contest.take_turns(cases, rounds)
+            scores.update(contest.scores(rows))
     _decode_alone(outcome, {case.name: case.request["num_tokens"] for case in cases})
     columns = _Columns(outcome, perplexities(scores))
     return contest_record(

@@ -78,7 +78,7 @@ def run(choices: Choices) -> dict[str, Any]:
     unavailable: dict[str, str] = {}
     seconds: dict[str, dict[str, list[list[float]]]] = {}
     sizes: dict[str, int] = {}
-    models = _Models()
+    models = _Models(choices.is_quick)
     for case, starters in CASES.items():
         ready = list(_ready(_chosen(starters, choices), models, unavailable, sizes))
         for _ in range(rounds + 1):
@@ -98,6 +98,9 @@ def run(choices: Choices) -> dict[str, Any]:
 class _Models:
     """What the starters load, made when it is first asked for."""
 
+    def __init__(self, may_be_old: bool) -> None:
+        self._may_be_old = may_be_old
+
     def __getitem__(self, key: str) -> str:
         name, _, dtype = key.partition("#")
         path = str(getattr(self, f"_{name.replace('-', '_')}")())
@@ -116,12 +119,14 @@ class _Models:
         folder = work_folder("classifier") / "headway"
         from .classifier import DTYPES, TUNED_SHAPES
 
-        return headway_artifact(classifier_checkpoint(), folder, DTYPES, TUNED_SHAPES)
+        return headway_artifact(classifier_checkpoint(), folder, DTYPES, TUNED_SHAPES, may_be_old=self._may_be_old)
 
     def _headway_decoder(self) -> Path:
         from .decoding import DTYPES, TUNED_SHAPES
 
-        return headway_artifact(fetch("smollm2"), work_folder("smollm2") / "headway", DTYPES, TUNED_SHAPES)
+        return headway_artifact(
+            fetch("smollm2"), work_folder("smollm2") / "headway", DTYPES, TUNED_SHAPES, may_be_old=self._may_be_old
+        )
 
     def _optimum_classifier(self) -> Path:
         folder = work_folder("classifier") / "optimum-onnx"
@@ -191,15 +196,15 @@ def _record(
 ) -> dict[str, Any]:
     cases: dict[str, Any] = {}
     rows = []
-    for case, engines in seconds.items():
-        baseline = next(iter(engines.values()), [])
+    for case, found in seconds.items():
+        baseline = next(iter(found.values()), [])
         cases[case] = {
             name: {
                 **summary([[value * 1000 for value in turn] for turn in turns]),
                 "ratio": ratio(turns, baseline),
                 "ms": [[value * 1000 for value in turn] for turn in turns],
             }
-            for name, turns in engines.items()
+            for name, turns in found.items()
         }
         for name, figures in cases[case].items():
             rows.append(

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import pytest
 
 from headway.benchmarks import contest as contest_module
-from headway.benchmarks.contest import Case, Contest
+from headway.benchmarks.contest import Case, Contest, by_group
 from headway.benchmarks.peers import environments
 from headway.benchmarks.peers.catalogue import CLASSIFIERS, DECODERS, EMBEDDERS, Peer, choose
 from headway.benchmarks.peers.engine import Engine, Settings
@@ -158,3 +158,9 @@ def test_the_reason_pip_gives_is_kept_short() -> None:
     messages = "WARNING: slow\nERROR: Could not find a version\n  more\nERROR: No matching distribution found for x\n"
     assert environments._reason(messages) == "Could not find a version No matching distribution found for x"
     assert environments._reason("error: no compiler\n") == "error: no compiler"
+
+
+def test_groups_keep_the_order_of_the_table() -> None:
+    groups = by_group(DECODERS)
+    assert [name for members in groups for name in members] == list(DECODERS)
+    assert [len({peer.group for peer in members}) for members in groups] == [1] * len(groups)
