@@ -263,7 +263,7 @@ def _prepare(entry: PreparedGraph, path: Path, options: SessionOptions) -> bool:
     try:
         staging = entry.stage()
         ort_options = _ort_options(options, CPU_PROVIDER)
-        save_prepared(ort_options, staging)
+        save_prepared(ort_options, staging, path)
         import_onnxruntime().InferenceSession(str(path), ort_options, providers=[CPU_PROVIDER])
         entry.publish(staging)
     except Exception as error:

@@ -16,6 +16,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import mmap
 import os
 import platform
 import shutil
@@ -38,6 +39,9 @@ MAX_CACHE_BYTES = 16 << 30
 
 _MODEL_FILE, _DATA_FILE, _LOADED_FILE = "model.onnx", "model.onnx_data", "loaded_by"
 _MIN_EXTERNAL_BYTES = 1024
+_NOT_PACKED = b"MatMulNBits"
+# Goes up when entries are written in another way, so that older ones are not used.
+_FORM = 2
 # The original weights and the packed ones; and, while they are written, ONNX Runtime's copies of both.
 _ENTRY_PER_MODEL, _MEMORY_PER_MODEL = 2.5, 4
 _MOST_OF_DISK = 0.5
@@ -155,6 +159,7 @@ def prepared_graph(files: Iterable[Path], config: Mapping[str, str], runtime_ver
         "config": sorted(config.items()),
         "runtime": runtime_version,
         "cpu": _cpu(),
+        "form": _FORM,
     }
     digest = hashlib.sha256(json.dumps(identity).encode()).hexdigest()
     return PreparedGraph(root / digest[:32], model_bytes)
@@ -165,16 +170,25 @@ def should_prepare(asked: bool | None) -> bool | None:
     return True if asked is None and os.environ.get(SWITCH) == "1" else asked
 
 
-def save_prepared(ort_options: Any, staging: Path) -> None:
-    """Let the session that is opened with these options write its graph and packed weights into ``staging``."""
+def save_prepared(ort_options: Any, staging: Path, graph: Path) -> None:
+    """Let the session that is opened with these options on ``graph`` write it and packed weights into ``staging``.
+
+    The weights of MatMulNBits are kept as they are: what ONNX Runtime (1.31) packs of them is not what it then reads,
+    and the answers would be nan.
+    """
     ort_options.optimized_model_filepath = str(staging / _MODEL_FILE)
     entries = {
         "session.optimized_model_external_initializers_file_name": _DATA_FILE,
         "session.optimized_model_external_initializers_min_size_in_bytes": str(_MIN_EXTERNAL_BYTES),
-        "session.save_external_prepacked_constant_initializers": "1",
+        "session.save_external_prepacked_constant_initializers": "0" if _mentions(graph, _NOT_PACKED) else "1",
     }
     for name, value in entries.items():
         ort_options.add_session_config_entry(name, value)
+
+
+def _mentions(graph: Path, operator: bytes) -> bool:
+    with graph.open("rb") as stream, mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as content:
+        return content.find(operator) >= 0
 
 
 def make_room(root: Path, keep: Path, max_bytes: int = MAX_CACHE_BYTES) -> None:

@@ -5,9 +5,12 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
+import onnx
 import pytest
+from onnx import TensorProto, helper, numpy_helper
 
 from headway.runtime import session_cache
 from headway.runtime.session import Session, SessionOptions
@@ -51,6 +54,54 @@ def test_the_results_are_the_same_numbers(graph, cache):
     assert opened_path(prepared) == entries(cache)[0]
     for expected, got in zip(embed(plain), embed(prepared), strict=True):
         np.testing.assert_array_equal(got, expected)
+
+
+@pytest.mark.parametrize("bits", [4, 8])
+def test_a_rounded_tied_table_gives_the_same_numbers(bits, tmp_path, cache):
+    onnx.save(tied_table(bits), tmp_path / "model.onnx")
+    plain, prepared = (open_graph(tmp_path / "model.onnx", cache=kept) for kept in (False, True))
+    assert opened_path(prepared) == entries(cache)[0]
+    feeds = {"ids": np.array([3, 1, 200])}
+    np.testing.assert_array_equal(prepared.run(feeds)[0], plain.run(feeds)[0])
+
+
+def test_rounded_weights_are_kept_unpacked(graph, tmp_path):
+    """SmolLM2's in q4 and q8, packed by ONNX Runtime 1.31 and read again, gave nan."""
+    onnx.save(tied_table(4), tmp_path / "rounded.onnx")
+    packs = []
+    for path in (graph, tmp_path / "rounded.onnx"):
+        entries = {}
+        options = SimpleNamespace(add_session_config_entry=entries.__setitem__)
+        session_cache.save_prepared(options, tmp_path, path)
+        packs.append(entries["session.save_external_prepacked_constant_initializers"])
+    assert packs == ["1", "0"]
+
+
+def tied_table(bits, num_rows=256, width=128, block=32):
+    """Logits from a table of rounded rows for the rows of the same table that some ids name."""
+    generator = np.random.default_rng(bits)
+    blocks = width // block
+    values = {
+        "codes": generator.integers(0, 256, (num_rows, width * bits // 8), dtype=np.uint8),
+        "shape": np.array([num_rows, blocks, block * bits // 8]),
+        "scales": generator.uniform(0.01, 0.02, (num_rows, blocks)).astype(np.float32),
+        "zeros": generator.integers(0, 256, (num_rows, blocks * bits // 8), dtype=np.uint8),
+    }
+    rounded = {"domain": "com.microsoft", "bits": bits, "block_size": block}
+    table = ["scales", "zeros"]
+    nodes = [
+        helper.make_node("GatherBlockQuantized", ["codes", "ids", *table], ["x"], quantize_axis=1, **rounded),
+        helper.make_node("Reshape", ["codes", "shape"], ["blobs"]),
+        helper.make_node(
+            "MatMulNBits", ["x", "blobs", *table], ["y"], K=width, N=num_rows, accuracy_level=4, **rounded
+        ),
+    ]
+    inputs = [helper.make_tensor_value_info("ids", TensorProto.INT64, ["batch_size"])]
+    outputs = [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["batch_size", num_rows])]
+    weights = [numpy_helper.from_array(value, name) for name, value in values.items()]
+    graph = helper.make_graph(nodes, "tied", inputs, outputs, weights)
+    opsets = [helper.make_opsetid("", 20), helper.make_opsetid("com.microsoft", 1)]
+    return helper.make_model(graph, opset_imports=opsets, ir_version=10)
 
 
 def test_a_later_load_finds_the_entry(graph, cache):
