@@ -89,13 +89,12 @@ class DeviceCache(SharedBufferCache):
         self.token_ids[changed] = self.token_ids[sources]
         self.is_long[changed] = self.is_long[sources]
 
-    def row(self, row: int) -> SharedBufferCache:
-        """One row as a cache of its own on the same memory; valid until this cache grows or its rows are selected."""
-        one = slice(row, row + 1)
+    def _view(self, rows: slice) -> SharedBufferCache:
         view = type(self).__new__(type(self))
         view._session, view._place = self._session, self._place
-        buffers = [buffer.row(row) for buffer in self.buffers]
-        view._set(self.specs, buffers, self.lengths[one], self.token_ids[one], self.is_long[one], self.capacity)
+        buffers = [buffer.rows(rows.start, rows.stop - rows.start) for buffer in self.buffers]
+        lengths, token_ids, is_long = self.lengths[rows], self.token_ids[rows], self.is_long[rows]
+        view._set(self.specs, buffers, lengths, token_ids, is_long, self.capacity)
         return view
 
     def copy_row(self, row: int, length: int) -> list[NDArray[Any]]:

@@ -102,11 +102,15 @@ class DeviceBuffer:
         """Its size."""
         return int(np.prod(self.shape)) * self.dtype.itemsize
 
+    def rows(self, first: int, count: int) -> DeviceBuffer:
+        """Some rows as a buffer on the same memory."""
+        shape = (count, *self.shape[1:])
+        address = self.value.data_ptr() + first * (self.nbytes // self.shape[0])
+        return DeviceBuffer(self._view(shape, address), self._view, self.dtype.name, owner=self)
+
     def row(self, row: int) -> DeviceBuffer:
         """One row as a buffer on the same memory."""
-        shape = (1, *self.shape[1:])
-        address = self.value.data_ptr() + row * (self.nbytes // self.shape[0])
-        return DeviceBuffer(self._view(shape, address), self._view, self.dtype.name, owner=self)
+        return self.rows(row, 1)
 
     def read(self) -> NDArray[Any]:
         """A copy of the values."""

@@ -170,12 +170,14 @@ class DecoderBench:
         return prefilled - began, (time.perf_counter() - began_steps) / TIMED_STEPS
 
     def answers(self, case: int) -> list[Array]:
-        """Logits after each prompt, and after a step with a fixed token."""
+        """Logits after each token: of the prompts together, and of their last tokens in steps."""
         prompts = self._prompts[case]
+        starts = [prompt[:-TIMED_STEPS] if len(prompt) > TIMED_STEPS else prompt[:1] for prompt in prompts]
         cache = self._decoder.new_cache(len(prompts), len(prompts[0]) + 1)
-        prefill = np.array(self._decoder.extend(cache, prompts))
-        step = np.array(self._decoder.decode(cache, np.array([prompt[-1] for prompt in prompts])))
-        return [thinned(prefill), thinned(step)]
+        logits = [np.array(row) for row in self._decoder.score(cache, starts)]
+        steps = np.array(prompts)[:, len(starts[0]) :].T
+        logits += [np.array(self._decoder.decode(cache, np.ascontiguousarray(tokens))) for tokens in steps]
+        return [np.concatenate([thinned(one) for one in logits])]
 
 
 class Seq2SeqBench:

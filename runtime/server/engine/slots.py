@@ -64,7 +64,8 @@ class SharedSlots:
         self._decoder = decoder
         self._prefix_cache = prefix_cache
         capacity = min(_FIRST_CAPACITY_TOKENS, decoder.max_positions or _FIRST_CAPACITY_TOKENS)
-        self._cache = SharedBufferCache(decoder.specs, num_slots, capacity, max_capacity=decoder.max_positions)
+        # Where the graph computes: of a GPU in its own memory.
+        self._cache = decoder.new_cache(num_slots, capacity)
         self._is_open = np.zeros(num_slots, dtype=bool)
         self._views: dict[int, SharedBufferCache] = {}
         self._viewed_buffers: list[Any] = self._cache.buffers

@@ -74,6 +74,17 @@ def test_rows_that_are_extended_one_by_one(pair):
     both(pair, work)
 
 
+def test_steps_of_the_first_rows_alone(pair):
+    def work(decoder):
+        cache = decoder.new_cache(3, 32)
+        scores = decoder.extend(cache, PROMPTS)
+        decoder.decode(cache.leading(2), scores[:2].argmax(-1))
+        assert cache.lengths.tolist() == [5, 3, 7]
+        return greedy(decoder, cache, decoder.decode(cache, np.array([1, 2, 3])))
+
+    both(pair, work)
+
+
 def test_a_cache_that_grows(pair):
     def work(decoder):
         cache = decoder.new_cache(3, 8)

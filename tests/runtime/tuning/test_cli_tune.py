@@ -3,7 +3,6 @@
 import json
 from pathlib import Path
 
-import numpy as np
 import pytest
 from tiny_graphs import write_artifact
 
@@ -107,11 +106,3 @@ def test_inspect_shows_it(folder: Path, capsys):
     assert "tuned for" in capsys.readouterr().out
     assert main(["inspect", str(folder), "--json"]) == 0
     assert this_machine().key in json.loads(capsys.readouterr().out)["tuned"]
-
-
-def test_answers_of_a_wide_batch_are_thinned_alike():
-    from headway.runtime.tuning.benches import thinned
-
-    large = np.arange(3 << 19, dtype=np.float32)
-    assert len(thinned(large)) <= 1 << 19
-    np.testing.assert_array_equal(thinned(large), thinned(large.reshape(3, -1)))
