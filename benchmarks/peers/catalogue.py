@@ -71,6 +71,7 @@ EMBEDDERS: Sequence[Peer] = (
         "openvino",
         options={"backend": "openvino"},
     ),
+    _headway("Headway, as tuned", "tuned", "reduced"),
     _headway("Headway int8", "int8", "reduced"),
     Peer("PyTorch bf16, padded as they arrive", "pytorch_engine", precision="bf16", group="reduced"),
     Peer("sentence-transformers bf16, sorted", "sentence_transformers_engine", precision="bf16", group="reduced"),

