@@ -62,7 +62,7 @@ def _their_answer(case: Case, request: Request) -> Answer:
             command, env=worker_variables(threads=1), capture_output=True, text=True, errors="replace", check=False
         )
         if done.returncode:
-            raise PeerUnavailableError((done.stderr.strip().splitlines() or ["it ended without saying why"])[-1])
+            raise PeerUnavailableError(" ".join(done.stderr.split()[-40:]) or "it ended without saying why")
         return Answer(**json.loads(answered.read_text(encoding="utf-8")))
 
 
