@@ -10,10 +10,13 @@ import torch
 from numpy.typing import NDArray
 from transformers import PreTrainedModel
 
+from headway.export.hearing import hears
 from headway.export.input_probe import encoder_input_builder, probe_inputs
 from headway.export.seq2seq_speech import SPEECH_KEY, speech_inputs
 from headway.export.tasks import Task
 from headway.export.verify import relative_error
+
+from .coverage_hearing import HearingComparison
 
 Array = NDArray[Any]
 # A ragged batch, and one row.
@@ -171,9 +174,13 @@ def _padded(rows: list[Array]) -> dict[str, Array]:
     return {"input_ids": ids, "attention_mask": mask}
 
 
+def _seq2seq_comparison(model: PreTrainedModel, task: Task) -> Comparison:
+    return HearingComparison(model, NUM_GREEDY_TOKENS) if hears(model) else Seq2SeqComparison(model, task)
+
+
 # Task.family → how its models are compared.
 COMPARISONS: Mapping[str, Callable[[PreTrainedModel, Task], Comparison]] = {
     "head": HeadComparison,
     "decoder": DecoderComparison,
-    "seq2seq": Seq2SeqComparison,
+    "seq2seq": _seq2seq_comparison,
 }

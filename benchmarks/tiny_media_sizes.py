@@ -27,6 +27,12 @@ _WAVEFORM = {
     "vocab_size": 32,
 }
 _SQUEEZED = {**_WAVEFORM, "conv_dim": [16] * 13, "squeeze_factor": 2}
+# The projector reads windows of the encoder's frames, whose size is twice the hidden one.
+_GRANITE_SPEECH = {
+    "window_size": 15,
+    "encoder_config": {"context_size": 16},
+    "projector_config": {"encoder_hidden_size": 64},
+}
 
 # Model type → constructor arguments, beside what is shrunk by name.
 MEDIA_EXCEPTIONS: Mapping[str, Mapping[str, Any]] = {
@@ -45,6 +51,10 @@ MEDIA_EXCEPTIONS: Mapping[str, Mapping[str, Any]] = {
     "donut-swin": _WINDOWS,
     "efficientnet": {"width_coefficient": 0.25, "depth_coefficient": 0.3, "hidden_dim": 320, **_IMAGE},
     "focalnet": {"embed_dim": 16, "hidden_sizes": [16, 32, 32, 64], "depths": [1, 1, 2, 1], **_IMAGE},
+    # Its projector puts four positions in one.
+    "glmasr": {"audio_config": {"intermediate_size": 128}},
+    "granite_speech": _GRANITE_SPEECH,
+    "granite_speech_plus": _GRANITE_SPEECH,
     "granite_speech5_ctc": {"encoder_config": {"num_key_value_heads": 4, "context_size": 16}},
     "hgnet_v2": {
         "embedding_size": 16,
@@ -92,6 +102,7 @@ MEDIA_EXCEPTIONS: Mapping[str, Mapping[str, Any]] = {
     "textnet": {"hidden_sizes": [16, 16, 32, 32, 64], "stem_out_channels": 16, "image_size": [64, 64]},
     "unispeech": _WAVEFORM,
     "unispeech-sat": _WAVEFORM,
+    "voxtral": {"audio_token_id": 24, "audio_config": {"intermediate_size": 128}},
     "wav2vec2": _WAVEFORM,
     "wav2vec2-bert": {"vocab_size": 32, "num_conv_pos_embedding_groups": 4},
     "wav2vec2-conformer": {**_WAVEFORM, "vocab_size": 32},

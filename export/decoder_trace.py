@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 
 import onnx_ir
@@ -17,6 +17,7 @@ from .decoder_experts import experts_as_operators
 from .decoder_norms import norms_as_operators
 from .decoder_positions import first_position, positions_at
 from .decoder_rotary import TracedRotary, rotary_as_operator
+from .hearing import audio_in_place
 from .operators import gather_positions
 
 # Sizes to trace with: distinct, and none of them one, so that no axis is mistaken for another or baked in.
@@ -48,8 +49,12 @@ class DecoderGraph(torch.nn.Module):
         logits_to_keep: torch.Tensor,
         sequence_lengths: torch.Tensor,
         past: list[torch.Tensor],
+        audio_features: torch.Tensor | None = None,
     ) -> tuple[torch.Tensor, ...]:
-        """Logits (batch, num_logits, vocab) at the chosen positions, then each layer's updated key and value buffer."""
+        """Logits (batch, num_logits, vocab) at the chosen positions, then each layer's updated key and value buffer.
+
+        ``audio_features`` (tokens of audio, hidden) stand in for the tokens' embeddings, of a model that hears.
+        """
         self.rotary.sequence_lengths = sequence_lengths
         pairs = list(zip(past[::2], past[1::2], strict=True))
         attention = DecoderAttention(self.layers, pairs, seqlens_k, total_sequence_length)
@@ -57,6 +62,7 @@ class DecoderGraph(torch.nn.Module):
             attend_through(self.model, attention),
             logits_at(self.model, logits_to_keep),
             positions_at(self.model, position_ids),
+            nullcontext() if audio_features is None else audio_in_place(self.model, input_ids, audio_features),
         ):
             output = self.model(
                 input_ids=input_ids,
@@ -108,6 +114,7 @@ class TracedDecoder:
         for index in range(len(self.layers)):
             for name in _layer_names("past_key_values", index):
                 axes[name] = _BUFFER_AXES
+        axes[AUDIO_FEATURES] = ("num_audio_tokens", "")
         kept = {str(value.name) for value in self.graph.graph.inputs}
         return {name: names for name, names in axes.items() if name in kept}
 
@@ -121,19 +128,26 @@ _AXES: Mapping[str, tuple[str, ...]] = {
     "sequence_lengths": ("batch_size",),
 }
 _BUFFER_AXES = ("batch_size", "", "past_sequence_length", "")
+AUDIO_FEATURES = "audio_features"
 
 
-def trace_decoder(model: PreTrainedModel, max_positions: int) -> TracedDecoder:
+def trace_decoder(model: PreTrainedModel, max_positions: int, *, hears: bool = False) -> TracedDecoder:
     """Trace through the attention interface.
 
     Args:
         max_positions: how many positions rotary tables hold.
+        hears: whether the graph takes ``audio_features`` that stand in for tokens of audio.
 
     Raises:
         RefusedError: the model does something that the operators cannot express.
     """
     layers = layer_specs(model)
-    inputs = _example_inputs(layers)
+    inputs, shapes = _example_inputs(layers), _dynamic_shapes(len(layers))
+    names = _input_names(len(layers))
+    if hears:
+        width = model.get_input_embeddings().weight.shape[1]
+        inputs[AUDIO_FEATURES] = torch.zeros(_LOGITS + 1, width)
+        shapes, names = {**shapes, AUDIO_FEATURES: {0: torch.export.Dim.DYNAMIC}}, [*names, AUDIO_FEATURES]
     with (
         norms_as_operators(model),
         rotary_as_operator(model, max_positions) as rotary,
@@ -141,9 +155,9 @@ def trace_decoder(model: PreTrainedModel, max_positions: int) -> TracedDecoder:
         torch.no_grad(),
     ):
         program = torch.export.export(
-            DecoderGraph(model, layers, rotary), (), inputs, dynamic_shapes=_dynamic_shapes(len(layers)), strict=False
+            DecoderGraph(model, layers, rotary), (), inputs, dynamic_shapes=shapes, strict=False
         )
-        graph = convert_program(program, inputs, _input_names(len(layers)), _output_names(len(layers)))
+        graph = convert_program(program, inputs, names, _output_names(len(layers)))
     _name_weights_like_the_model(graph)
     return TracedDecoder(graph, layers, rotary.switch_position)
 

@@ -28,17 +28,22 @@ Tokens = NDArray[np.int64]
 Logits = NDArray[np.float32]
 
 
-def verify_decoder(model: PreTrainedModel, path: Path, max_length: int | None, tolerance: float) -> Verification:
+def verify_decoder(
+    model: PreTrainedModel, path: Path, max_length: int | None, tolerance: float, decoder: TokenDecoder | None = None
+) -> Verification:
     """Run the graph as generation runs it, and PyTorch on the sequences that came out.
 
     Every logit along a sequence is compared, and every token the graph chose must be the one PyTorch would choose: that
     makes greedy decoding equal token for token. Where PyTorch's two best logits are closer than the tolerance, either
     may be chosen.
 
+    Args:
+        decoder: what runs the graph; None takes what fits its inputs.
+
     Raises:
         VerificationError: logits differ by more than the tolerance, or a token differs.
     """
-    decoder = open_decoder(Session(path, options=SessionOptions(device="cpu")), max_length)
+    decoder = decoder or open_decoder(Session(path, options=SessionOptions(device="cpu")), max_length)
     results = tuple(_compare(model, case, tolerance) for case in _cases(decoder, max_length, _padding_of(model)))
     failed = [case for case in results if case.error is None or not case.error <= tolerance]
     if failed:

@@ -11,6 +11,8 @@ from headway.runtime.artifact import Manifest, Variant, file_entry
 from headway.runtime.errors import ExportError
 
 from .audio_inputs import AudioInputs
+from .hearing import hears
+from .hearing_export import export_hearing
 from .input_probe import encoder_input_builder
 from .inputs import InputBuilder, longest_input
 from .load import Checkpoint
@@ -35,10 +37,12 @@ def export_seq2seq(checkpoint: Checkpoint, folder: Path, tolerance: float, stage
         ExportError: the model is no encoder-decoder, or no path gives a graph that agrees; the message says why.
     """
     model, task = checkpoint.model, checkpoint.task
+    if hears(model):
+        return export_hearing(checkpoint, folder, tolerance, stages)
     if task.key != SPEECH_KEY and not model.config.is_encoder_decoder:
         raise ExportError(
-            f"{type(model).__name__} is no encoder-decoder but a language model that takes other things among its "
-            "tokens, such as audio. Headway exports no such model yet."
+            f"{type(model).__name__} is no encoder-decoder but a language model that takes waveforms or streams among "
+            "its tokens; Headway exports those that take input_features."
         )
     with stages.stage("trace"):
         builder = encoder_inputs(checkpoint)

@@ -10,6 +10,7 @@ from .artifact import Artifact
 from .errors import TaskError
 from .generation.causal_lm import AutoModelForCausalLM
 from .generation.seq2seq import AutoModelForSeq2SeqLM
+from .generation.seq2seq_open import DECODER
 from .generation.seq2seq_speech import AutoModelForSpeechSeq2Seq
 from .model import Model
 from .model_loading import HubOptions, open_artifact
@@ -148,10 +149,14 @@ MODEL_CLASSES: dict[str, type[Model]] = {
 
 
 def model_class_of(task: str, artifact: Artifact) -> type[Model]:
-    """The class that loads an artifact of a task: speech is recognised by CTC heads and by encoder-decoders."""
-    if task == AutoModelForSpeechSeq2Seq.task and artifact.config.get("is_encoder_decoder"):
+    """The class that loads an artifact of a task: speech is recognised by CTC heads and by models that write."""
+    if task == AutoModelForSpeechSeq2Seq.task and _writes(artifact):
         return AutoModelForSpeechSeq2Seq
     return MODEL_CLASSES[task]
+
+
+def _writes(artifact: Artifact) -> bool:
+    return bool(artifact.config.get("is_encoder_decoder")) or DECODER in artifact.components()
 
 
 def load_model(name_or_path: str | Path, task: str | None = None, **options: Any) -> Model:

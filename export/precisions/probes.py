@@ -11,9 +11,11 @@ import torch
 from numpy.typing import NDArray
 
 from headway.runtime.artifact import TensorSpec
+from headway.runtime.errors import OptionError
 from headway.runtime.generation.network import TokenDecoder, open_decoder
 from headway.runtime.session import Session
 
+from ..hearing import hears
 from ..input_probe import probe_inputs
 from ..inputs import InputBuilder, longest_input
 from ..load import Checkpoint
@@ -48,7 +50,13 @@ class Probe(Protocol):
 
 
 def probe_of(checkpoint: Checkpoint) -> Probe:
-    """The probe of a checkpoint's family."""
+    """The probe of a checkpoint's family.
+
+    Raises:
+        OptionError: nothing measures what such a model loses: it would have to hear.
+    """
+    if checkpoint.task.family == "seq2seq" and hears(checkpoint.model):
+        raise OptionError("A speech language model is exported in fp32 only; leave the other dtypes out.")
     return _PROBES[checkpoint.task.family](checkpoint)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Self, cast
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -17,6 +17,7 @@ from .call_checks import one_input, require_callbacks, require_known_options, to
 from .config import GenerationConfig
 from .config_defaults import default_generation_config
 from .config_resolve import resolve_config, resolve_lengths
+from .hearing_decoder import is_hearing_graph
 from .history import TokenHistory, TokenIds
 from .logits import PrefixAllowedTokens, build_processors
 from .loop import Generated, Generation, run_generation
@@ -73,6 +74,9 @@ class AutoModelForSeq2SeqLM(Model):
     ) -> Self:
         """Load the graphs of an artifact that is open; see :meth:`from_pretrained`.
 
+        A speech language model, which transformers has in the same table, gives a
+        :class:`~headway.runtime.generation.hearing.HearingLanguageModel`.
+
         Raises:
             OptionError: ``file_name`` is given; there are two files.
         """
@@ -87,6 +91,11 @@ class AutoModelForSeq2SeqLM(Model):
         encoder, decoder = (
             Session(artifact.model_file(component, dtype), artifact.folder, options) for component in (ENCODER, DECODER)
         )
+        if is_hearing_graph(decoder):
+            from .hearing import HearingLanguageModel
+
+            listener: Any = HearingLanguageModel(artifact, encoder, decoder, name_or_path, chosen)
+            return cast("Self", listener)
         graphs = Seq2SeqGraphs(encoder, decoder, artifact.manifest.max_decoder_length)
         return cls(artifact, graphs, name_or_path, chosen)
 

@@ -28,6 +28,7 @@ SAMPLE = (
     "text-generation/roberta",
     "text2text-generation/bigbird_pegasus",
     "text2text-generation/led",
+    "text2text-generation/voxtral",
     "image-classification/resnet",
     "audio-classification/hubert",
 )
