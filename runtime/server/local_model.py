@@ -8,18 +8,17 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from ..errors import HeadwayError, TaskError
+from ..errors import ArtifactNotFoundError, HeadwayError, TaskError
 from ..generation.causal_lm import AutoModelForCausalLM
 from ..model import Model
 from ..models import load_model
 from ..pipelines import pipeline
 from ..pipelines.registry import PIPELINES, pipeline_class
-from ..tokenization.tokenizer import AutoTokenizer
 from .engine.engine import GenerationEngine, Ticket
 from .engine.sequence import Sequence
 from .heads.batcher import HeadBatcher, Job
 from .model_facts import ModelFacts
-from .served_model import GENERATION, Cancel, HeadRequest, Levels, ObserveRound, Receive, ServedModel
+from .served_model import GENERATION, Cancel, HeadRequest, Levels, ObserveRound, Receive, ServedModel, open_tokenizer
 from .settings import ServerSettings
 from .turns import Deliver
 
@@ -50,6 +49,8 @@ class LocalModel(ServedModel):
         self.pipelines: Mapping[str, Any] = {}
         tasks: tuple[str, ...] = (GENERATION,)
         if isinstance(model, AutoModelForCausalLM):
+            if tokenizer is None:
+                raise ArtifactNotFoundError(f"{folder} has no tokenizer.json, which generation needs.")
             self.engine = GenerationEngine(model, tokenizer, settings.engine, name)
         else:
             self.pipelines = _open_pipelines(model, tokenizer)
@@ -69,7 +70,7 @@ class LocalModel(ServedModel):
             HeadwayError: it cannot be used.
         """
         model = load_model(folder, **settings.load)
-        return cls(name, folder, model, AutoTokenizer.from_pretrained(folder), settings, observe_round)
+        return cls(name, folder, model, open_tokenizer(folder), settings, observe_round)
 
     @property
     def levels(self) -> Levels:

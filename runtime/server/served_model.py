@@ -11,9 +11,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..errors import TaskError
+from ..errors import ArtifactNotFoundError, TaskError
 from ..generation.config import GenerationConfig
 from ..generation.grammar import Grammar, GrammarCompiler, GrammarConstraint
+from ..tokenization.tokenizer import AutoTokenizer
 from .engine.requests import SequenceRequest
 from .engine.sequence import Sequence
 from .model_facts import ModelFacts
@@ -71,7 +72,7 @@ class ServedModel(abc.ABC):
         name: what requests call it.
         folder: the artifact.
         facts: of the loaded model.
-        tokenizer: its tokenizer.
+        tokenizer: its tokenizer; None where it reads no text.
         max_context_tokens: longest prompt and answer that are taken; None takes the model's own limit.
     """
 
@@ -163,6 +164,17 @@ class ServedModel(abc.ABC):
     def close(self, timeout_s: float | None = None) -> None:
         """Finish what was accepted, then end; what is left after ``timeout_s`` is dropped."""
 
+    @property
+    def text_tokenizer(self) -> Any:
+        """Its tokenizer.
+
+        Raises:
+            RefusedError: it reads no text.
+        """
+        if self.tokenizer is None:
+            raise RefusedError(400, f"{self.name} has no tokenizer.", param="model", code="wrong_task")
+        return self.tokenizer
+
     def _constraint(self, grammar: Grammar) -> GrammarConstraint:
         if not self.facts.vocab_size:
             raise TaskError(f"{self.name} does not generate text.")
@@ -171,3 +183,11 @@ class ServedModel(abc.ABC):
                 ends = self.generation_config.eos_token_ids
                 self._grammars = GrammarCompiler(self.tokenizer, self.facts.vocab_size, ends)
         return self._grammars.constraint(grammar)
+
+
+def open_tokenizer(folder: Path) -> Any:
+    """The tokenizer of an artifact; None where it has none, as those of images and audio."""
+    try:
+        return AutoTokenizer.from_pretrained(folder)
+    except ArtifactNotFoundError:
+        return None

@@ -11,6 +11,7 @@ from ..heads.batcher import HeadResult
 from ..local_model import LocalModel
 from ..refusals import RefusedError
 from ..served_model import HeadRequest, ServedModel
+from .media import MEDIA_TASKS
 
 
 async def run_head(
@@ -32,7 +33,7 @@ async def run_head(
             code="invalid_value",
         )
     served.require_task(task)
-    if "truncation" not in options:
+    if "truncation" not in options and task not in MEDIA_TASKS:
         options = {**options, "truncation": "error"}
     call.model = served.name
     bridge, timeout_s = call.server.bridge, call.server.settings.request_timeout_s

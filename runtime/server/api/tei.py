@@ -80,7 +80,7 @@ async def tokenize(call: Call) -> Answer:
     if request.prompt_name is not None:
         prompt = _recipe(served).prompt(None, request.prompt_name)
         texts = [prompt + text for text in texts]
-    return Answer.json(await call.server.in_thread(_tokens, served.tokenizer, texts, request.add_special_tokens))
+    return Answer.json(await call.server.in_thread(_tokens, served.text_tokenizer, texts, request.add_special_tokens))
 
 
 async def decode(call: Call) -> Answer:
@@ -92,7 +92,7 @@ async def decode(call: Call) -> Answer:
         raise RefusedError(422, "ids mixes ids and lists; send one list of ids, or a list of lists.", param="ids")
     rows = ids if ids and isinstance(ids[0], list) else [ids]
     _require_batch(call, rows)
-    texts = await call.server.in_thread(served.tokenizer.batch_decode, rows, request.skip_special_tokens)
+    texts = await call.server.in_thread(served.text_tokenizer.batch_decode, rows, request.skip_special_tokens)
     return Answer.json(texts)
 
 

@@ -2,13 +2,14 @@
 
 import { element } from "/assets/elements.js";
 
+// In the order in which a model's tasks are shown: what it is made for first.
 const KIND_OF_TASK = {
   "text-generation": "chat",
   embed: "similarity",
-  "text-classification": "labels",
-  "token-classification": "entities",
   rerank: "rerank",
   "zero-shot-classification": "zeroShot",
+  "text-classification": "labels",
+  "token-classification": "entities",
   "question-answering": "question",
   "fill-mask": "mask",
   "text2text-generation": "rewrite",
@@ -18,6 +19,11 @@ const MAX_SHOWN = 20000;
 
 export function kindOf(task) {
   return KIND_OF_TASK[task] || "json";
+}
+
+export function rankOf(task) {
+  const place = Object.keys(KIND_OF_TASK).indexOf(task);
+  return place < 0 ? Infinity : place;
 }
 
 const lines = (text) => text.split("\n").filter((line) => line.trim());
@@ -33,14 +39,15 @@ export const KINDS = {
   chat: {
     fields: { text: { label: "Message", text: "Name three things that are blue." } },
     start: () => (conversation = []),
-    request: (model, task, value) => ({
+    request: (model, task, value, maxTokens) => ({
       path: "/v1/chat/completions",
       body: {
         model,
         messages: [...conversation, { role: "user", content: value("text") }],
         stream: true,
         stream_options: { include_usage: true },
-        max_completion_tokens: MAX_NEW_TOKENS,
+        // The rest of a short context is for the conversation.
+        max_completion_tokens: Math.min(MAX_NEW_TOKENS, Math.floor((maxTokens || Infinity) / 4)),
       },
     }),
     show: showChat,

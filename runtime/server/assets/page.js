@@ -1,6 +1,6 @@
 // The page at /: choose a model, try what it does, and see the request as a command.
 
-import { KINDS, kindOf } from "/assets/forms.js";
+import { KINDS, kindOf, rankOf } from "/assets/forms.js";
 import { watch } from "/assets/live.js";
 import { byId, element } from "/assets/elements.js";
 
@@ -50,7 +50,8 @@ function chosen(parent, names, current, choose) {
 function chooseModel(name) {
   model = models.find((candidate) => candidate.id === name);
   chosen(byId("models"), models.map((each) => each.id), name, chooseModel);
-  chooseTask(model.tasks.find((each) => kindOf(each) !== "json") || model.tasks[0]);
+  model.tasks.sort((one, other) => rankOf(one) - rankOf(other));
+  chooseTask(model.tasks[0]);
 }
 
 function chooseTask(name) {
@@ -89,7 +90,7 @@ function drawFields() {
 function drawCommand() {
   let request;
   try {
-    request = kind().request(model.id, task, value);
+    request = kind().request(model.id, task, value, model.max_model_len);
   } catch (error) {
     byId("command").textContent = error.message;
     return;
@@ -111,7 +112,7 @@ async function send(submitted) {
   byId("time").textContent = "";
   const started = performance.now();
   try {
-    const request = kind().request(model.id, task, value);
+    const request = kind().request(model.id, task, value, model.max_model_len);
     const response = await ask(request.path, request.body);
     const said = await kind().show(response, result, value);
     byId("time").textContent = said || `${(performance.now() - started).toFixed(0)} ms`;
@@ -160,6 +161,7 @@ const remembered = window.localStorage.getItem("headway-theme");
 if (remembered) setTheme(remembered);
 byId("theme").addEventListener("click", switchTheme);
 byId("key").addEventListener("change", loadModels);
+byId("key-row").addEventListener("submit", (submitted) => submitted.preventDefault());
 byId("form").addEventListener("submit", send);
 byId("stop").addEventListener("click", () => running && running.abort());
 byId("clear").addEventListener("click", () => chooseTask(task));

@@ -11,10 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from ...threads import usable_cpu_count
-from ...tokenization.tokenizer import AutoTokenizer
 from ..engine.sequence import Sequence
 from ..faults import UnavailableError
-from ..served_model import Cancel, HeadRequest, Levels, ObserveRound, Receive, ServedModel
+from ..served_model import Cancel, HeadRequest, Levels, ObserveRound, Receive, ServedModel, open_tokenizer
 from ..settings import ServerSettings
 from ..turns import Deliver
 from .messages import Load, RunHead, RunSequences
@@ -48,7 +47,7 @@ class RemoteModel(ServedModel):
         Raises:
             HeadwayError: it cannot be used.
         """
-        tokenizer = AutoTokenizer.from_pretrained(folder)
+        tokenizer = open_tokenizer(folder)
         load = Load(name, folder, _for_worker(settings), logging.getLogger("headway").getEffectiveLevel())
 
         def start(number: int) -> Worker:

@@ -16,7 +16,7 @@ from transformers import BloomConfig, BloomForCausalLM
 from headway.runtime import AutoModelForCausalLM
 from headway.runtime.errors import HeadwayError, OptionError
 from headway.runtime.generation.config_resolve import resolve_config, resolve_lengths
-from headway.runtime.server.engine.engine import GenerationEngine, Ticket
+from headway.runtime.server.engine.engine import GenerationEngine, Ticket, prompt_budget
 from headway.runtime.server.engine.requests import Piece, SequenceRequest
 from headway.runtime.server.engine.sequence import Sequence
 from headway.runtime.server.faults import BusyError, UnavailableError, WorkerDiedError
@@ -250,3 +250,32 @@ def test_closing_finishes_what_was_accepted(shared_model, start) -> None:
     assert [len(tokens) for tokens in running.tokens(*tickets)] == [6] * 5
     with pytest.raises(UnavailableError):
         running.submit(running.sequence([5]))
+
+
+def test_a_burst_of_prompts_holds_a_running_sequence_up_once(shared_model, start, monkeypatch) -> None:
+    """Prompts that arrive while others run are run before the next step, not one a step."""
+    running = start(shared_model, max_sequences=4, prefill_chunk_tokens=64)
+    first = running.submit(running.sequence([5, 6, 7], 60))
+    running.delivered.get(timeout=30)
+    extend = running.engine._slots.extend
+    late: list[Ticket] = []
+
+    def extend_while_more_come(slot, tokens):
+        if len(late) < 2:
+            late.append(running.submit(running.sequence(np.arange(20, 40) + len(late), 3)))
+        return extend(slot, tokens)
+
+    monkeypatch.setattr(running.engine._slots, "extend", extend_while_more_come)
+    second = running.submit(running.sequence(np.arange(10, 30), 3))
+    running.tokens(first, second)
+    running.tokens(*late)
+    owners = [owner for owner, _ in running.log]
+    starts = [owners.index(ticket) for ticket in (second, *late)]
+    assert len(starts) == 3
+    assert first not in owners[min(starts) : max(starts)]
+
+
+def test_prompts_have_a_budget_beside_running_sequences() -> None:
+    assert prompt_budget(1, 7, 64) == prompt_budget(1, 1, 64) == 64
+    assert prompt_budget(6, 2, 64) == 192
+    assert prompt_budget(100, 1, 64) == prompt_budget(1, 0, 8) == 512

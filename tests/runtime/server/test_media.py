@@ -1,0 +1,85 @@
+"""Images over HTTP: their bytes come along, and nothing is read from the server's disk or network."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+from serving import RunningServer, running
+from tiny_images import build_image_head
+
+from headway.runtime import pipeline
+from headway.runtime.server.api.media import media_of
+from headway.runtime.server.refusals import RefusedError
+
+PATH = "/v1/pipelines/image-classification"
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return build_image_head("vit", tmp_path_factory.mktemp("vit")).artifact
+
+
+@pytest.fixture(scope="module")
+def images(folder: Path) -> Iterator[RunningServer]:
+    """A model without a tokenizer."""
+    with running({"vit": folder}) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def photo() -> bytes:
+    file = io.BytesIO()
+    Image.fromarray(np.random.default_rng(0).integers(0, 255, (40, 50, 3), dtype=np.uint8)).save(file, "PNG")
+    return file.getvalue()
+
+
+def test_an_image_as_base64_or_data_url(images: RunningServer, folder: Path, photo: bytes) -> None:
+    alone = pipeline("image-classification", model=folder, num_threads=1)(photo)
+    text = base64.b64encode(photo).decode()
+    for inputs in (text, f"data:image/png;base64,{text}"):
+        found = images.post(PATH, {"inputs": inputs})
+        assert found.status_code == 200
+        assert [entry["label"] for entry in found.json()] == [entry["label"] for entry in alone]
+        assert [entry["score"] for entry in found.json()] == pytest.approx([entry["score"] for entry in alone])
+    assert len(images.post(PATH, {"inputs": [text, text]}).json()) == 2
+
+
+def test_files_and_addresses_are_not_read(images: RunningServer, photo: bytes, tmp_path: Path) -> None:
+    file = tmp_path / "photo.png"
+    file.write_bytes(photo)
+    for inputs in (str(file), {"image": str(file)}, [str(file)], "http://127.0.0.1:1/photo.png", {"path": str(file)}):
+        refused = images.post(PATH, {"inputs": inputs})
+        assert refused.status_code == 400
+        assert "base64" in refused.json()["error"]["message"]
+    text = base64.b64encode(photo).decode()
+    refused = images.post(PATH, {"inputs": text, "parameters": {"allow_urls": True}})
+    assert refused.json()["error"]["param"] == "parameters.allow_urls"
+    body = {"inputs": [{"name": "image", "shape": [1], "datatype": "BYTES", "data": [str(file)]}]}
+    assert images.post("/v2/models/vit/infer", body).status_code == 400
+
+
+def test_what_needs_a_tokenizer_says_so(images: RunningServer) -> None:
+    for path, body in (("/tokenize", {"inputs": "a"}), ("/decode", {"ids": [1]})):
+        refused = images.post(path, body)
+        assert refused.status_code == 400
+        assert "no tokenizer" in refused.json()["error"]
+
+
+@pytest.mark.parametrize("value", ["", "###", 3, None, {"bytes": 3}, {"path": "YQ=="}, {"raw": ["a"]}, [3]], ids=repr)
+def test_what_is_no_file(value: Any) -> None:
+    with pytest.raises(RefusedError):
+        media_of(value)
+
+
+def test_samples_come_as_numbers() -> None:
+    found = media_of({"raw": [0.5, 1], "sampling_rate": 8000})
+    assert found["raw"].dtype == np.float32
+    assert found["sampling_rate"] == 8000
+    assert media_of({"bytes": "YQ=="}) == {"bytes": b"a"}
