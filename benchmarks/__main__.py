@@ -3,6 +3,7 @@
 import argparse
 import importlib
 import json
+import os
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 
 from headway.runtime.errors import HeadwayError
 
-from .peers.environments import ENVIRONMENTS, PeerUnavailableError, cache_folder, environment_python
+from .peers.environments import ENVIRONMENTS, INSTALL_VARIABLE, PeerUnavailableError, cache_folder, environment_python
 from .report import RESULTS, table
 from .workloads.choices import Choices
 
@@ -43,6 +44,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.error(f"no benchmark is named {unknown[0]!r}; choose from {', '.join(names)}")
     if options.environments:
         return build_environments()
+    if options.installed:
+        os.environ[INSTALL_VARIABLE] = "0"
     choices = Choices(tuple(options.peers), options.rounds, options.quick)
     folder = options.folder or (cache_folder("bench") / "quick" if options.quick else RESULTS)
     folder.mkdir(parents=True, exist_ok=True)
@@ -83,6 +86,7 @@ def _parser(names: Sequence[str]) -> argparse.ArgumentParser:
     parser.add_argument("--rounds", type=_count, metavar="N", help="turns of each engine, in place of a workload's own")
     parser.add_argument("--quick", action="store_true", help="a trial of everything; its figures mean nothing")
     parser.add_argument("--folder", type=Path, help="where records go (default: benchmarks/results)")
+    parser.add_argument("--installed", action="store_true", help="only peers whose environments are there already")
     parser.add_argument("--environments", action="store_true", help="only build the peers' environments")
     return parser
 

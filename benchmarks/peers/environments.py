@@ -15,6 +15,8 @@ from headway.runtime.errors import HeadwayError
 
 ROOT = Path(__file__).resolve().parents[2]
 
+INSTALL_VARIABLE = "HEADWAY_BENCH_INSTALL"
+
 # llama.cpp's own choice for this machine takes AMX kernels that crash on some virtual machines.
 _LLAMA_CPP_BUILD = (
     "-DGGML_NATIVE=OFF -DGGML_AVX=ON -DGGML_AVX2=ON -DGGML_FMA=ON -DGGML_F16C=ON -DGGML_BMI2=ON -DGGML_AVX512=ON "
@@ -78,11 +80,13 @@ def environment_python(name: str) -> Path:
     """The interpreter of a peer's environment, which is built on first use.
 
     Raises:
-        PeerUnavailableError: pip could not install the peer.
+        PeerUnavailableError: pip could not install the peer, or the variable ``HEADWAY_BENCH_INSTALL`` is 0.
     """
     folder = environment_folder(name)
     python = folder / "bin" / "python"
     if not (folder / ".installed").exists():
+        if os.environ.get(INSTALL_VARIABLE) == "0":
+            raise PeerUnavailableError("not installed; `python -m headway.benchmarks --environments` does it")
         shutil.rmtree(folder, ignore_errors=True)
         venv.create(folder, with_pip=True)
         try:

@@ -171,3 +171,13 @@ def test_an_engine_that_never_answers_is_ended(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(worker_module, "_LONGEST_ANSWER_S", 0.05)
     with pytest.raises(PeerUnavailableError, match="killed, after"):
         Worker(sys.executable, "no_such_engine", "classifier", SETTINGS)
+
+
+def test_nothing_is_installed_where_only_installed_peers_are_wanted(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setenv(environments.INSTALL_VARIABLE, "0")
+    with pytest.raises(PeerUnavailableError, match="not installed"):
+        environments.environment_python("llama-cpp")
+    assert list(tmp_path.iterdir()) == []
