@@ -23,6 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--max-perplexity-increase", type=float, help="how much higher than fp32's perplexity may be; 0.08 is 8 percent"
     )
+    parser.add_argument("--genai", action="store_true", help="let onnxruntime-genai open the folder too")
     parser.add_argument("--overwrite", action="store_true", help="replace the output folder where it exists")
     parser.add_argument("--revision", help="branch, tag or commit on the hub")
     parser.add_argument("--subfolder", help="folder of the checkpoint inside the repository")
@@ -49,6 +50,7 @@ def run(arguments: argparse.Namespace) -> int:
             "min_top_1": arguments.min_top_1,
             "max_perplexity_increase": arguments.max_perplexity_increase,
         },
+        genai=arguments.genai,
         overwrite=arguments.overwrite,
         revision=arguments.revision,
         subfolder=arguments.subfolder,

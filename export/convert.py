@@ -14,6 +14,7 @@ from headway.runtime.artifact import Manifest, write_manifest
 from headway.runtime.errors import CheckpointError
 
 from .decoder import export_decoder
+from .genai import require_decoder, write_genai
 from .heads import export_head
 from .load import Checkpoint, load_checkpoint
 from .precision import require_dtypes
@@ -53,6 +54,7 @@ def export(
     tokenizer: Any | None = None,
     tolerance: float = FP32_TOLERANCE,
     accuracy_limits: Mapping[str, float | None] | None = None,
+    genai: bool = False,
     overwrite: bool = False,
     progress: bool | None = None,
     **load_options: Any,
@@ -68,6 +70,7 @@ def export(
         tolerance: largest relative error of fp32 against PyTorch that is accepted.
         accuracy_limits: what the other precisions are held to against fp32, in place of each one's default:
             ``min_cosine`` and ``min_top_1`` for heads, ``max_perplexity_increase`` for language models.
+        genai: let onnxruntime-genai open a language model's folder too: in its first precision.
         overwrite: replace ``output`` where it exists.
         progress: show stages on stderr; None shows them on a terminal.
         load_options: ``revision``, ``subfolder``, ``cache_dir``, ``token``, ``trust_remote_code``,
@@ -76,6 +79,7 @@ def export(
     Raises:
         CheckpointError, MissingWeightsError, TaskError: the checkpoint cannot be used.
         ExportError, VerificationError: tracing failed, the graph disagrees with PyTorch, or a precision with fp32.
+        OptionError: ``genai`` is asked for and the model is no language model, or not one that can be run so.
         OutputExistsError: ``output`` exists and ``overwrite`` is False.
     """
     dtypes, limits = require_dtypes(dtype), dict(accuracy_limits or {})
@@ -86,10 +90,16 @@ def export(
     with staged_folder(Path(output), overwrite=overwrite, source=checkpoint_folder) as folder:
         with stages.stage("load"):
             checkpoint = load_checkpoint(source, task, tokenizer=tokenizer, **load_options)
+        if genai:
+            require_decoder(checkpoint.task.family)
         manifest = FAMILIES[checkpoint.task.family](checkpoint, folder, tolerance, stages)
         manifest = write_variants(checkpoint, folder, manifest, dtypes, limits, stages)
         with stages.stage("save"):
             manifest = _write_rest(checkpoint, folder, manifest)
+        if genai:
+            with stages.stage("genai"):
+                manifest = write_genai(folder, manifest, dtypes[0])
+                write_manifest(folder, manifest)
     return ExportReport(Path(output), manifest, stages.seconds)
 
 
