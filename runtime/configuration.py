@@ -9,6 +9,8 @@ from typing import Any
 
 from .errors import ArtifactNotFoundError, CorruptArtifactError
 from .hub import resolve_folder
+from .layouts import read_layout
+from .layouts.genai import GENAI_FILE
 from .safe_paths import read_optional_json
 
 CONFIG_FILE = "config.json"
@@ -63,8 +65,11 @@ class Config:
             ArtifactNotFoundError: there is no such folder or no config.json in it.
             CorruptArtifactError: it cannot be read.
         """
-        folder = resolve_folder(name_or_path, allow_patterns=[CONFIG_FILE], **hub_options)
+        folder = resolve_folder(name_or_path, allow_patterns=[CONFIG_FILE, GENAI_FILE], **hub_options)
         values = read_optional_json(folder / CONFIG_FILE)
+        if values is None and (folder / GENAI_FILE).is_file():
+            layout = read_layout((), lambda file: read_optional_json(folder / file))
+            values = dict(layout.config)
         if values is None:
             raise ArtifactNotFoundError(f"{folder} has no {CONFIG_FILE}. Pass a folder written by `headway export`.")
         return cls(values, name_or_path=str(name_or_path))

@@ -13,7 +13,12 @@ from foreign_folders import greedy, sum_logits
 from hub_cache import fill_cache
 from tiny_graphs import classifier_model, tagger_model
 
-from headway.runtime import AutoModelForSequenceClassification, AutoModelForTokenClassification, load_model
+from headway.runtime import (
+    AutoConfig,
+    AutoModelForSequenceClassification,
+    AutoModelForTokenClassification,
+    load_model,
+)
 from headway.runtime.artifact import Artifact
 from headway.runtime.errors import (
     ArtifactNotFoundError,
@@ -120,6 +125,8 @@ def test_genai_config_that_cannot_be_used(
 def test_genai_config_stands_in_for_the_others(tmp_path: Path) -> None:
     artifact = Artifact(foreign.write_genai(tmp_path))
     assert artifact.likely_task == "text-generation"
+    config = AutoConfig.from_pretrained(tmp_path)
+    assert (config.model_type, config.max_position_embeddings) == ("llama", foreign.MAX_POSITIONS)
     assert {"model_type": "llama", "head_dim": foreign.DIM, "num_key_value_heads": 1}.items() <= artifact.config.items()
 
 
