@@ -98,7 +98,7 @@ def storm(
     """
     with httpx.Client(base_url=url, timeout=TIMEOUT_S) as client:
         questions = questions_of(client.get("/v1/models").json()["data"])
-        alone = {question: ask(client, question) for question in questions if question.is_repeatable}
+        alone = {question: _asked_alone(client, question) for question in questions if question.is_repeatable}
     report = Report()
     started = time.monotonic()
     numbers = _numbers(num_requests, None if seconds is None else started + seconds)
@@ -138,6 +138,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         )
     print(json.dumps({**asdict(report), "growth_mb": report.growth_mb, "failures": report.failures}, indent=2))
     return 1 if report.failures else 0
+
+
+def _asked_alone(client: httpx.Client, question: Question) -> Any:
+    try:
+        return ask(client, question)
+    except httpx.TransportError:
+        # A connection that was idle for long, as when this process was paused, is closed; the next one is fresh.
+        return ask(client, question)
 
 
 def _numbers(num_requests: int | None, end: float | None) -> Iterator[int]:
