@@ -35,6 +35,7 @@ class AudioPipeline(Pipeline[Options, Prepared]):
 
     options_type: ClassVar[type[CommonOptions]] = CommonOptions
     accepted = "audio (a path, bytes, an array, or {'raw': samples, 'sampling_rate': rate})"
+    item_unit = "recording"
     # As much audio is in memory twice: while one window runs the next is prepared.
     window_size = 16
 

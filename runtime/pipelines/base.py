@@ -98,6 +98,9 @@ class Pipeline(ABC, Generic[Options, Prepared]):
     accepted: ClassVar[str] = "a text (str)"
     """What an item is, for messages."""
 
+    item_unit: ClassVar[str] = "text"
+    """What an item is called beside a progress bar."""
+
     def is_item(self, inputs: Any) -> bool:
         """Whether ``inputs`` is one item, not several."""
         return isinstance(inputs, str | dict)
@@ -122,7 +125,7 @@ class Pipeline(ABC, Generic[Options, Prepared]):
         """Result of one item."""
         cuts = CutLog()
         prepared = self.prepare(Window([item], is_single=True), options, cuts)
-        results = self.complete(prepared, options, Progress(1, options.show_progress or False))
+        results = self.complete(prepared, options, Progress(1, options.show_progress or False, self.item_unit))
         cuts.report()
         return results[0]
 
@@ -157,7 +160,7 @@ class Pipeline(ABC, Generic[Options, Prepared]):
             return window, self.prepare(window, options, cuts)
 
         try:
-            with Progress(total, options.show_progress) as progress:
+            with Progress(total, options.show_progress, self.item_unit) as progress:
                 for window, prepared in prepared_ahead(windows(items, self.window_size), prepare):
                     progress.begin_window(len(window.items))
                     yield self.complete(prepared, options, progress)

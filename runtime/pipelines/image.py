@@ -59,6 +59,7 @@ class ImagePipeline(Pipeline[Options, Prepared]):
     output_names: ClassVar[tuple[str, ...]] = ("logits",)
     """Outputs of the graph that the head reads; the first one there is."""
     accepted = "an image (a path, bytes, a data URL, a PIL image or an array)"
+    item_unit = "image"
     # As many decoded images are in memory twice: while one window runs the next is prepared.
     window_size = 16
 

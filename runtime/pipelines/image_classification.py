@@ -6,40 +6,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
-from ..batching import require_limit
 from ..configuration import Config
-from ..errors import OptionError
 from .encode import CutLog
-from .feature_batches import Row, in_order, run_rows
+from .feature_batches import Row
 from .image import ImagePipeline, ImagePipelineOptions
+from .media_classification import MediaClassificationOptions, labels_of
 from .progress import Progress
-from .text_classification import SCORE_FUNCTIONS, labelled
 from .windows import Window
-
-_DEFAULT_TOP_K = 5
 
 
 @dataclass(frozen=True)
-class ImageClassificationOptions(ImagePipelineOptions):
-    """Options of image classification.
-
-    Args:
-        top_k: how many labels to give, best first; None gives all.
-        function_to_apply: ``"sigmoid"``, ``"softmax"`` or ``"none"``; None takes what the config calls for.
-    """
-
-    top_k: int | None = _DEFAULT_TOP_K
-    function_to_apply: str | None = None
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        require_limit("top_k", self.top_k)
-        if self.function_to_apply is not None and str(self.function_to_apply).lower() not in SCORE_FUNCTIONS:
-            raise OptionError(
-                f"function_to_apply is {self.function_to_apply!r}; allowed are {', '.join(SCORE_FUNCTIONS)}, or None."
-            )
+class ImageClassificationOptions(ImagePipelineOptions, MediaClassificationOptions):
+    """Options of image classification: those of images, and of classification."""
 
 
 class ImageClassificationPipeline(ImagePipeline[ImageClassificationOptions, list[Row]]):
@@ -61,10 +39,8 @@ class ImageClassificationPipeline(ImagePipeline[ImageClassificationOptions, list
 
     def complete(self, prepared: list[Row], options: ImageClassificationOptions, progress: Progress) -> Sequence[Any]:
         """Labels and scores of each image."""
-        batches = run_rows(self.model, prepared, [self.output_name], options.batch_size, progress)
-        logits = np.stack(in_order(batches, len(prepared)))  # (images, labels)
-        function = options.function_to_apply or score_function(self.model.config)
-        return labelled(SCORE_FUNCTIONS[function.lower()](logits), self.model.config.id2label, options.top_k)
+        function = score_function(self.model.config)
+        return labels_of(self.model, prepared, [self.output_name], options, function, progress)
 
 
 def score_function(config: Config) -> str:

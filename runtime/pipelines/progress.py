@@ -16,10 +16,12 @@ class Progress:
     Args:
         total: number of items, or None where it is not known.
         show: True shows the bar from the start, False never, None after a second where stderr is a terminal.
+        unit: what an item is called.
     """
 
-    def __init__(self, total: int | None, show: bool | None) -> None:
+    def __init__(self, total: int | None, show: bool | None, unit: str = "text") -> None:
         self._total = total
+        self._unit = unit
         self._is_wanted = sys.stderr.isatty() if show is None else show
         self._shows_at = 0.0 if show else time.monotonic() + _DELAY_S
         self._bar: Any = None
@@ -50,7 +52,7 @@ class Progress:
 
     def _show(self, num_items: int) -> None:
         if self._bar is None:
-            self._bar = _open_bar(self._total)
+            self._bar = _open_bar(self._total, self._unit)
         self._bar.update(num_items - self._bar.n)
 
     def __enter__(self) -> Self:
@@ -63,9 +65,9 @@ class Progress:
             self._bar.close()
 
 
-def _open_bar(total: int | None) -> Any:
+def _open_bar(total: int | None, unit: str) -> Any:
     # Imported when a bar is really shown: it takes longer than most calls.
     from huggingface_hub.utils.tqdm import tqdm
 
     make_bar: Any = tqdm
-    return make_bar(total=total, unit="text", file=sys.stderr, disable=False, dynamic_ncols=True)
+    return make_bar(total=total, unit=unit, file=sys.stderr, disable=False, dynamic_ncols=True)

@@ -43,3 +43,9 @@ def test_a_terminal_gets_a_bar_after_a_second(
         progress.begin_window(10)
         progress.advance(5)
     assert "25/30" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("unit", ["image", "recording"])
+def test_a_bar_says_what_it_counts(capsys: pytest.CaptureFixture[str], unit: str) -> None:
+    work(Progress(20, True, unit))
+    assert unit in capsys.readouterr().err
