@@ -13,7 +13,7 @@ from .environment import describe_environment
 from .serving_process import Client, artifact, request, server
 
 NUM_CHATS = 8
-NUM_ROUNDS = 3
+NUM_ROUNDS = 2
 NEW_TOKENS = 64
 DTYPES = ("fp32", "q4")
 

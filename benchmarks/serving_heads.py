@@ -16,9 +16,8 @@ from .sentences import real_sentences
 from .serving_process import Client, artifact, request, server
 
 NUM_CLIENTS = 32
-NUM_ROUNDS = 5
-NUM_TEXTS = 640
-NUM_WARM_UP = 128
+NUM_ROUNDS = 2
+NUM_TEXTS = 320
 PAUSE_S = 0.1
 
 
@@ -37,6 +36,7 @@ def run() -> dict[str, Any]:
                 f"{NUM_CLIENTS} clients at once": asyncio.run(_send_all(port, requests, NUM_CLIENTS)),
                 "in process, one text after the other": _in_process(embed, texts, 1),
                 f"in process, lists of {NUM_CLIENTS} texts": _in_process(embed, texts, NUM_CLIENTS),
+                "in process, all texts in one list": _in_process(embed, texts, NUM_TEXTS),
             }
             if number:  # the first is the warm-up
                 rounds.append(taken)

@@ -14,7 +14,7 @@ from .environment import describe_environment
 from .serving_process import BlockingClient, artifact, request, server
 
 SHORT_TEXT = "A man is eating food."
-NUM_ROUNDS = 15
+NUM_ROUNDS = 6
 NUM_CALLS = 60
 NUM_WARM_UP = 40
 # Both sides let idle threads spin for a moment after a call: they must not do it beside the other's calls.
