@@ -13,11 +13,16 @@ from typing import Any
 import torch
 from transformers import AttentionInterface, AttentionMaskInterface, PreTrainedModel
 from transformers.integrations.sdpa_attention import create_position_bias_mask, repeat_kv
-from transformers.masking_utils import bidirectional_mask_function, eager_mask
+from transformers.masking_utils import bidirectional_mask_function, causal_mask_function, eager_mask
 
 INTERFACE_NAME = "headway_additive"
 
+# Where a causal mask says, as a number, whether it hides padding too.
+_IS_PADDED = "headway_is_padded"
+
 _calls = 0
+# Whether the model in hand runs in PyTorch through the attention that drops masks which hide nothing.
+_drops_masks = False
 
 
 def additive_attention(
@@ -54,9 +59,25 @@ def additive_attention(
         is_causal = bool(kwargs.get("is_causal", getattr(module, "is_causal", False)))
         attention_mask = create_position_bias_mask(kwargs["position_bias"], attention_mask, is_causal, query, key)
     if attention_mask is not None:
-        scores = scores + attention_mask
-    weights = torch.softmax(scores, dim=-1)
+        scores = scores + _as_pytorch_applies(attention_mask, kwargs.get("is_causal"), module)
+    weights = _softmax_beside(scores, kwargs.get("s_aux"))
     return torch.matmul(weights, value).transpose(1, 2).contiguous(), None
+
+
+def _as_pytorch_applies(mask: torch.Tensor, is_causal: bool | None, module: torch.nn.Module) -> torch.Tensor:
+    """The mask; nothing where PyTorch drops a causal mask for want of padding, and the module then does not say so."""
+    is_padded = getattr(mask, _IS_PADDED, None)
+    if is_padded is None or (getattr(module, "is_causal", True) if is_causal is None else is_causal):
+        return mask
+    return mask * is_padded
+
+
+def _softmax_beside(scores: torch.Tensor, sinks: torch.Tensor | None) -> torch.Tensor:
+    """Softmax of (batch, heads, queries, keys) over the keys, which a score of each head's own takes part in."""
+    if sinks is None:
+        return torch.softmax(scores, dim=-1)
+    column = sinks.to(scores.dtype).reshape(1, -1, 1, 1).expand(*scores.shape[:3], 1)
+    return torch.softmax(torch.cat([scores, column], dim=-1), dim=-1)[..., :-1]
 
 
 def additive_mask(
@@ -74,8 +95,9 @@ def additive_mask(
             return None
         # (batch, 1, 1, keys): 0 for a token, the smallest number for padding
         return (attention_mask[:, None, None, :].to(dtype) - 1.0) * torch.finfo(dtype).max
-    kwargs["allow_is_bidirectional_skip"] = False
-    return eager_mask(
+    # Rules are of indices, which broadcast; a trace cannot take the mapping over them.
+    kwargs |= {"allow_is_bidirectional_skip": False, "use_vmap": False}
+    mask = eager_mask(
         batch_size=batch_size,
         q_length=q_length,
         kv_length=kv_length,
@@ -84,6 +106,14 @@ def additive_mask(
         dtype=dtype,
         **kwargs,
     )
+    if (
+        _drops_masks
+        and mask_function is causal_mask_function
+        and kwargs.get("allow_is_causal_skip", True)
+        and attention_mask is not None
+    ):
+        setattr(mask, _IS_PADDED, (~attention_mask.bool().all()).to(dtype))
+    return mask
 
 
 AttentionInterface.register(INTERFACE_NAME, additive_attention)
@@ -93,12 +123,15 @@ AttentionMaskInterface.register(INTERFACE_NAME, additive_mask)
 @contextmanager
 def attention_implementation(model: PreTrainedModel, name: str) -> Iterator[None]:
     """Run the model with another attention implementation, and put its own back."""
+    global _drops_masks
     original = model.config._attn_implementation
+    _drops_masks = original == "sdpa"
     model.set_attn_implementation(name)
     try:
         yield
     finally:
         model.set_attn_implementation(original)
+        _drops_masks = False
 
 
 class CallCounter:

@@ -133,7 +133,7 @@ def probe_audio_inputs(model: PreTrainedModel, name: str) -> AudioInputs:
         ExportError: the model runs on none.
     """
     error: Exception | None = None
-    for layout in _layouts(model, name):
+    for layout in layouts_of(model, name):
         inputs = AudioInputs(model.config, layout, (name,))
         failure = _failure(model, inputs.trace_example())
         if failure is None:
@@ -142,7 +142,7 @@ def probe_audio_inputs(model: PreTrainedModel, name: str) -> AudioInputs:
     raise ExportError(f"{type(model).__name__} does not run on audio alone ({type(error).__name__}: {error}).")
 
 
-def _layouts(model: PreTrainedModel, name: str) -> Iterator[AudioLayout]:
+def layouts_of(model: PreTrainedModel, name: str) -> Iterator[AudioLayout]:
     """What the config says a row looks like, most telling first."""
     config = model.config
     strides, kernels = getattr(config, "conv_stride", None), getattr(config, "conv_kernel", None)

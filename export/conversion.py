@@ -132,9 +132,17 @@ def _drop_dead_code(program: torch.export.ExportedProgram) -> None:
 def _forget_layouts(program: torch.export.ExportedProgram) -> None:
     """Drop copies that only change a layout, and views that rely on one: torch propagates values once more."""
     for node in program.graph.nodes:
-        if node.op == "call_function" and node.target is torch.ops.aten.view.default:
+        if node.op == "call_function" and node.target in _RESHAPES:
             node.target = torch.ops.aten.reshape.default
+            node.args = (node.args[0], _told_sizes(node))
     _simplify(program, _LAYOUT_REPLACEMENTS)
+
+
+def _told_sizes(node: torch.fx.Node) -> list[Any]:
+    """A reshape's sizes, a number for "what remains" where that is always the same: of no rows nothing remains."""
+    told: Any = node.args[1]
+    sizes = zip(told, node.meta["val"].shape, strict=True)
+    return [size if told_size == -1 and isinstance(size, int) else told_size for told_size, size in sizes]
 
 
 def _rename_outputs(program: torch.export.ExportedProgram) -> None:
@@ -182,6 +190,7 @@ def _reshape(graph: torch.fx.Graph, node: torch.fx.Node) -> torch.fx.Node:
     return reshaped
 
 
+_RESHAPES = frozenset({torch.ops.aten.view.default, torch.ops.aten.reshape.default})
 _ASSERTIONS = frozenset({torch.ops.aten._assert_tensor_metadata.default, torch.ops.aten._assert_scalar.default})
 _REPLACEMENTS: Mapping[Any, Replacement] = {
     torch.ops.aten.alias.default: _source,

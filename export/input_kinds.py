@@ -80,8 +80,8 @@ def _token_type_ids(rows: Rows) -> torch.Tensor:
 def _bbox(rows: Rows) -> torch.Tensor:
     """Boxes (left, top, right, bottom), inside the page and not turned over."""
     corners = torch.rand(*rows.shape, 2, 2, generator=rows.generator).sort(dim=2).values.flatten(2)
-    if hasattr(rows.config, "dim_bbox"):
-        # BROS takes fractions of the page.
+    if any(hasattr(rows.config, name) for name in ("dim_bbox", "relative_bias_args")):
+        # BROS and UDOP take fractions of the page.
         return corners
     page = getattr(rows.config, "max_2d_position_embeddings", None) or 1000
     return (corners * (page - 1)).long() * rows.attention_mask[..., None]

@@ -14,6 +14,7 @@ from transformers import PreTrainedModel
 from headway.runtime.errors import ExportError
 
 from .audio_inputs import AudioInputs, probe_audio_inputs
+from .audio_text_inputs import AudioTextInputs, audio_beside_texts
 from .image_inputs import ImageInputs, image_inputs_of, probe_image_inputs
 from .image_text_inputs import ImageTextInputs
 from .input_kinds import INPUT_KINDS, NOT_INPUTS
@@ -55,8 +56,12 @@ def probe_inputs(model: PreTrainedModel, task: Task, tokenizer: Any | None) -> P
     """
     main_input = main_input_of(model)
     image_input = _image_input_of(model)
-    if image_input and "input_ids" in inspect.signature(model.forward).parameters:
-        return _probe_texts_and_images(model, task, tokenizer, image_input)
+    audio_input = _audio_input_of(model)
+    if "input_ids" in inspect.signature(model.forward).parameters:
+        if image_input:
+            return _probe_texts_and_images(model, task, tokenizer, image_input)
+        if audio_input and main_input == "input_ids":
+            return _probe_texts_and_audio(model, task, tokenizer, audio_input)
     if main_input == image_input:
         images = PatchInputs.of(model.config) if _takes_patches(model) else probe_image_inputs(model, main_input)
         return ProbedInputs(images, {}, ())
@@ -68,6 +73,11 @@ def probe_inputs(model: PreTrainedModel, task: Task, tokenizer: Any | None) -> P
 def _image_input_of(model: PreTrainedModel) -> str | None:
     parameters = inspect.signature(model.forward).parameters
     return next((name for name in ("pixel_values", "pixel_values_videos") if name in parameters), None)
+
+
+def _audio_input_of(model: PreTrainedModel) -> str | None:
+    parameters = inspect.signature(model.forward).parameters
+    return next((name for name in ("input_values", "input_features") if name in parameters), None)
 
 
 def _takes_patches(model: PreTrainedModel) -> bool:
@@ -83,10 +93,26 @@ def _probe_texts_and_images(model: PreTrainedModel, task: Task, tokenizer: Any |
         except ExportError as failure:
             error = failure
     images = PatchInputs.of(model.config) if _takes_patches(model) else image_inputs_of(model.config, name)
+    for is_paired in (False, True):
+        try:
+            return ProbedInputs(*_text_inputs(model, task, tokenizer, images, is_paired))
+        except ExportError as failure:
+            error = error or failure
+    raise error
+
+
+def _probe_texts_and_audio(model: PreTrainedModel, task: Task, tokenizer: Any | None, name: str) -> ProbedInputs:
+    """Texts alone where the model runs on them; else both."""
     try:
-        return ProbedInputs(*_text_inputs(model, task, tokenizer, images))
+        return ProbedInputs(*_text_inputs(model, task, tokenizer))
     except ExportError as failure:
-        raise error or failure from failure
+        error = failure
+    for audio in audio_beside_texts(model, name):
+        try:
+            return ProbedInputs(*_text_inputs(model, task, tokenizer, audio))
+        except ExportError:
+            continue
+    raise error
 
 
 def _probe_audio(model: PreTrainedModel, main_input: str) -> ProbedInputs:
@@ -102,12 +128,20 @@ def _probe_audio(model: PreTrainedModel, main_input: str) -> ProbedInputs:
 
 
 def _text_inputs(
-    model: PreTrainedModel, task: Task, tokenizer: Any | None, images: ImageInputs | PatchInputs | None = None
+    model: PreTrainedModel,
+    task: Task,
+    tokenizer: Any | None,
+    beside: ImageInputs | PatchInputs | AudioInputs | None = None,
+    is_paired: bool = False,
 ) -> tuple[InputBuilder, dict[str, int], tuple[str, ...]]:
     parameters = tuple(inspect.signature(model.forward).parameters)
     accepted = [name for name in INPUT_KINDS if name in parameters]
     texts = _ids_builder(model, task, tokenizer)
-    start = texts if images is None else ImageTextInputs.of(texts, images)
+    start = texts
+    if isinstance(beside, AudioInputs):
+        start = AudioTextInputs.of(texts, beside)
+    elif beside is not None:
+        start = ImageTextInputs.of(texts, beside, is_paired)
     builder = _within_limit(model, _first_runnable(model, start, accepted))
     tokenizer_names = getattr(tokenizer, "model_input_names", ())
     names, defaults, left_out = ["input_ids"], {}, []
@@ -170,7 +204,7 @@ def _with_hole(mask: torch.Tensor) -> torch.Tensor:
 
 def _ids_builder(model: PreTrainedModel, task: Task, tokenizer: Any | None) -> InputBuilder:
     config = model.config.get_text_config()
-    vocab_size = int(getattr(config, "vocab_size", 0) or len(tokenizer or ()) or 256)
+    vocab_size = _vocab_size(model, tokenizer)
     return InputBuilder(
         task=task,
         config=config,
@@ -181,6 +215,18 @@ def _ids_builder(model: PreTrainedModel, task: Task, tokenizer: Any | None) -> I
         special_ids=_special_ids(config, tokenizer),
         final_id=_first_int(getattr(config, "eos_token_id", None), None) if _looks_for_the_end(model) else None,
     )
+
+
+def _vocab_size(model: PreTrainedModel, tokenizer: Any | None) -> int:
+    """How many ids a text may hold: models of texts and other tokens count the others in their configuration."""
+    said = int(getattr(model.config.get_text_config(), "vocab_size", 0) or len(tokenizer or ()))
+    try:
+        tables = [model.get_input_embeddings()]
+    except NotImplementedError:
+        # The first is that of what the model reads, unless the configuration knows better.
+        tables = [] if said else [module for module in model.modules() if isinstance(module, torch.nn.Embedding)]
+    sizes = [table.num_embeddings for table in tables[:1] if isinstance(table, torch.nn.Embedding)]
+    return min((number for number in (said, *sizes) if number), default=256)
 
 
 def _looks_for_the_end(model: PreTrainedModel) -> bool:

@@ -56,6 +56,18 @@ class Task:
         return frozenset(name for entry in entries for name in ((entry,) if isinstance(entry, str) else entry))
 
 
+# FLAVA, CLAP and CLVP have names of their own.
+_EMBEDDINGS = (
+    "text_embeds",
+    "image_embeds",
+    "text_embeddings",
+    "image_embeddings",
+    "multimodal_embeddings",
+    "audio_embeds",
+    "speech_embeds",
+)
+# What some that are registered as backbones give, which speak or write.
+_OTHER_BACKBONE_OUTPUTS = ("logits", "spectrogram", "waveform")
 _BATCH_CHOICES = ("batch_size", "num_choices", "sequence_length")
 
 # In the order in which an architecture is looked up: the backbone's table also lists some heads, so it comes last.
@@ -145,7 +157,7 @@ TASKS: Mapping[str, Task] = {
             "feature-extraction",
             "AutoModel",
             "MODEL_MAPPING_NAMES",
-            ("last_hidden_state", "pooler_output", "text_embeds", "image_embeds"),
+            ("last_hidden_state", "pooler_output", *_EMBEDDINGS, *_OTHER_BACKBONE_OUTPUTS),
             more_mappings=("MODEL_FOR_TEXT_ENCODING_MAPPING_NAMES", "MODEL_FOR_PRETRAINING_MAPPING_NAMES"),
         ),
         Task(
