@@ -46,6 +46,8 @@ export const KINDS = {
         messages: [...conversation, { role: "user", content: value("text") }],
         stream: true,
         stream_options: { include_usage: true },
+        // Small models ramble at the API's default of 1.
+        temperature: 0.2,
         // The rest of a short context is for the conversation.
         max_completion_tokens: Math.min(MAX_NEW_TOKENS, Math.floor((maxTokens || Infinity) / 4)),
       },

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections import Counter
 from pathlib import Path
@@ -43,6 +44,7 @@ def test_a_storm_of_random_requests(chat_folder: Path, head_folders: dict[str, P
 def test_what_goes_wrong_is_said(report: Report, said: str) -> None:
     (failure,) = report.failures
     assert said in failure
+    assert json.loads(report.to_json())["failures"] == [failure]
 
 
 def test_memory_that_a_start_takes_is_no_leak() -> None:
