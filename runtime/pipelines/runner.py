@@ -86,6 +86,10 @@ class Runner:
             if progress is not None:
                 progress.advance(len(batch))
 
+    def expect_more(self) -> None:
+        """Be ready for work that goes on: see :meth:`~headway.runtime.pipelines.streams.SideSession.expect_more`."""
+        self._sides.expect_more()
+
     def run_batch(self, batch: PaddedBatch, session: Session | None = None) -> list[Array]:
         """Outputs of one batch, in float32 where the graph computes in float16."""
         feeds = {spec.name: feed(spec, batch) for spec in self._inputs}

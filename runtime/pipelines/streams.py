@@ -20,6 +20,9 @@ Result = TypeVar("Result")
 MIN_TOKENS = 16_384
 """Tokens at once that are worth opening a second session."""
 
+_MIN_TOKENS_ONCE_OPEN = 512
+"""Tokens at once that are worth two streams where the second session is there: fewer are one stream's batch."""
+
 _MAX_MODEL_BYTES = 1 << 30
 
 
@@ -35,13 +38,17 @@ class SideSession:
         self._is_possible = session.provider == "CPUExecutionProvider" and _model_bytes(session) <= _MAX_MODEL_BYTES
         self._is_open = False
 
+    def expect_more(self) -> None:
+        """Take the second session for smaller work too: there will be more of it than the opening takes."""
+        self._is_open = True
+
     def for_work(self, num_tokens: int, num_streams: int | None) -> tuple[Session, int]:
         """The session for some work, and how many batches to run on it at the same time."""
         if num_streams is None and self._own.options.runs:
             num_streams = plan_for(num_tokens, self._own.options.runs).num_streams
             is_worth_it = True
         else:
-            is_worth_it = self._is_open or num_tokens >= MIN_TOKENS
+            is_worth_it = num_tokens >= (_MIN_TOKENS_ONCE_OPEN if self._is_open else MIN_TOKENS)
         num_streams = self._own.num_threads if num_streams is None else num_streams
         if num_streams == 1 or not self._is_possible or not is_worth_it:
             return self._own, 1

@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 from collections import deque
 from collections.abc import Callable, Iterable
+from collections.abc import Sequence as ListOf
 from dataclasses import dataclass
 from typing import Any
 
@@ -44,11 +45,11 @@ class Ticket:
         self.is_cancelled = True
 
 
-def prompt_budget(num_incomplete: int, num_ready: int, chunk_tokens: int) -> int:
-    """Prompt tokens that run before the next step: many prompts together hold a few sequences up once, not often.
+def prompt_budget(num_prompts: int, num_ready: int, chunk_tokens: int) -> int:
+    """Prompt tokens that run before the next step: many prompts hold a few sequences up once, not again and again.
 
     Args:
-        num_incomplete: prompts that have not run.
+        num_prompts: prompts that have not run.
         num_ready: sequences that wait for their next token meanwhile.
         chunk_tokens: of one prompt against one sequence.
 
@@ -57,7 +58,7 @@ def prompt_budget(num_incomplete: int, num_ready: int, chunk_tokens: int) -> int
     """
     if not num_ready:
         return PREFILL_CHUNK_TOKENS
-    return max(chunk_tokens, min(PREFILL_CHUNK_TOKENS, chunk_tokens * num_incomplete // num_ready))
+    return max(chunk_tokens, min(PREFILL_CHUNK_TOKENS, chunk_tokens * num_prompts // num_ready))
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,9 +107,7 @@ class GenerationEngine(TurnThread[_Entry]):
         self._put(entries, self.settings.max_waiting, "sequences", retry_after_s)
 
     def _turn(self) -> None:
-        self._leave()
-        self._join()
-        self._prefill()
+        self._run_prompts()
         self._decode()
         self.num_steps += 1
 
@@ -137,29 +136,42 @@ class GenerationEngine(TurnThread[_Entry]):
         for entry in self._running:
             entry.sequence.slot = moved.get(entry.sequence.slot, entry.sequence.slot)
 
-    def _prefill(self) -> None:
-        """Run a piece of the prompts that are not complete, taking turns."""
-        incomplete = [entry for entry in self._running if not entry.sequence.is_prefilled]
-        if not incomplete:
-            return
-        budget = prompt_budget(
-            len(incomplete), len(self._running) - len(incomplete), self.settings.prefill_chunk_tokens
-        )
+    def _run_prompts(self) -> None:
+        """Run pieces of prompts, also of those that come meanwhile, until the others have waited enough."""
+        num_ready = sum(entry.sequence.is_prefilled for entry in self._running)
+        num_prompts = num_tokens = 0
+        while True:
+            self._leave()
+            self._join()
+            incomplete = [entry for entry in self._running if not entry.sequence.is_prefilled]
+            num_prompts = max(num_prompts, len(self._running) - num_ready)
+            budget = prompt_budget(num_prompts, num_ready, self.settings.prefill_chunk_tokens) - num_tokens
+            if not incomplete or budget <= 0:
+                return
+            num_tokens += self._prefill(incomplete, budget)
+            self._post()
+            # Whoever has begun waits for its next token now, so a long prompt that comes is cut from here on.
+            num_ready = max(num_ready, 1)
+
+    def _prefill(self, incomplete: ListOf[_Entry], max_tokens: int) -> int:
+        """Run a piece of the prompts that are not complete, taking turns; how many tokens that was."""
+        num_tokens = 0
         start = next(self._rotation) % len(incomplete)
         for entry in (*incomplete[start:], *incomplete[:start]):
             sequence = entry.sequence
-            chunk = sequence.next_chunk(budget)
+            chunk = sequence.next_chunk(max_tokens - num_tokens)
             try:
                 logits = self._slots.extend(sequence.slot, chunk)
             except HeadwayError as error:
                 self._refuse(entry, error)
                 continue
             sequence.num_prefilled_tokens += len(chunk)
+            num_tokens += len(chunk)
             if sequence.is_prefilled:
                 self._advance(entry, logits)
-            budget -= len(chunk)
-            if budget <= 0:
-                return
+            if num_tokens >= max_tokens:
+                break
+        return num_tokens
 
     def _decode(self) -> None:
         """One token for every sequence whose prompt has run before this step."""

@@ -22,6 +22,9 @@ from .rounds import Share, run_together
 
 Result = TypeVar("Result")
 
+# Requests a round, lately, that show a load which is worth a second session.
+_CROWD_REQUESTS = 8
+
 
 @dataclass
 class Timings:
@@ -177,6 +180,8 @@ class HeadBatcher(TurnThread[Job]):
             self._note_round(jobs, len(shares[0].rows), shares[0].num_tokens)
             self._finish(jobs[0], shares[0].results_alone)
             return
+        if self._wait.expected_requests >= _CROWD_REQUESTS:
+            shares[0].pipeline.runner.expect_more()
         self._note_round(jobs, *run_together(shares, self.settings.max_round_tokens))
         for job, share in zip(jobs, shares, strict=True):
             if share.is_done:
