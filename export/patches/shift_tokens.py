@@ -1,4 +1,4 @@
-"""mBART and PLBart: decoder ids from encoder ids, with an axis dropped that has one element only in batches of one."""
+"""FSMT, mBART, PLBart: decoder ids from encoder ids, dropping an axis that has one element only in batches of one."""
 
 from __future__ import annotations
 
@@ -17,4 +17,6 @@ def _shift(original: Method) -> Method:
     return shift_tokens_right
 
 
-PATCHES = tuple(Patch(f"{name}.modeling_{name}", None, "shift_tokens_right", _shift) for name in ("mbart", "plbart"))
+PATCHES = tuple(
+    Patch(f"{name}.modeling_{name}", None, "shift_tokens_right", _shift) for name in ("fsmt", "mbart", "plbart")
+)
