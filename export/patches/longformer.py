@@ -83,7 +83,26 @@ def _first_separator(original: Method) -> Method:
     return get_question_end_index
 
 
+def _global_choices(original: Method) -> Method:
+    def forward(
+        self: Any,
+        input_ids: torch.Tensor,
+        *others: Any,
+        global_attention_mask: torch.Tensor | None = None,
+        **named: Any,
+    ) -> Any:
+        """The model, given which tokens of (batch, choices, length) are global, which it finds choice by choice."""
+        if global_attention_mask is None:
+            is_separator = input_ids == self.config.sep_token_id
+            first = is_separator.long().argmax(dim=-1, keepdim=True)
+            global_attention_mask = torch.arange(input_ids.shape[-1]) > first + 1
+        return original(self, input_ids, *others, global_attention_mask=global_attention_mask, **named)
+
+    return forward
+
+
 PATCHES = (
+    Patch(_LONGFORMER, "LongformerForMultipleChoice", "forward", _global_choices),
     Patch(_LONGFORMER, "LongformerSelfAttention", "forward", _masked_attention),
     Patch(_LONGFORMER, "LongformerModel", "_pad_to_window_size", _no_padding),
     Patch(_LONGFORMER, None, "_get_question_end_index", _first_separator),
