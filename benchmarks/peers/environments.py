@@ -88,12 +88,12 @@ def environment_python(name: str) -> Path:
         if os.environ.get(INSTALL_VARIABLE) == "0":
             raise PeerUnavailableError("not installed; `python -m headway.benchmarks --environments` does it")
         shutil.rmtree(folder, ignore_errors=True)
-        venv.create(folder, with_pip=True)
         try:
+            venv.create(folder, with_pip=True)
             _install(python, ENVIRONMENTS[name])
-        except PeerUnavailableError:
+        except (PeerUnavailableError, OSError, subprocess.CalledProcessError) as error:
             shutil.rmtree(folder, ignore_errors=True)
-            raise
+            raise PeerUnavailableError(str(error)) from error
         (folder / ".installed").touch()
     if ENVIRONMENTS[name].is_clean:
         _renew_headway(python)

@@ -68,8 +68,12 @@ def _lines(record: Mapping[str, Any]) -> Iterator[str]:
 
 def _row(name: str, figures: Mapping[str, Any], record: Mapping[str, Any]) -> list[Any]:
     accuracy = record["engines"][name]["accuracy"]
-    times = [f"{figures[share]:.3g}" for share in ("p50", "p90", "p99")]
+    times = [_milliseconds(figures[share]) for share in ("p50", "p90", "p99")]
     return [name, *times, f"{1 / figures['ratio']:.2f}", *(str(accuracy.get(key)) for key in _accuracy_names(record))]
+
+
+def _milliseconds(value: float) -> str:
+    return f"{value:.0f}" if value >= 100 else f"{value:.3g}"
 
 
 def _accuracy_names(record: Mapping[str, Any]) -> list[str]:
