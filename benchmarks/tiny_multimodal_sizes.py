@@ -42,14 +42,14 @@ _VQ = {
 
 _FIRST_IMAGE_TOKEN = VOCAB_SIZE - _NUM_IMAGE_TOKENS
 # A letter stands for each digit.
-_CHAMELEON_TOKENS = {
+_CHAMELEON_TOKENS: dict[str, int] = {
     "IMGIMG" + "".join(chr(ord("A") + int(digit)) for digit in str(index)) + "Z": _FIRST_IMAGE_TOKEN + index
     for index in range(_NUM_IMAGE_TOKENS)
 }
 _EMU3_TOKENS = {f"<|visual token {index:06d}|>": _FIRST_IMAGE_TOKEN + index for index in range(_NUM_IMAGE_TOKENS)}
 
 # Model type → constructor arguments, beside what is shrunk by name.
-MULTIMODAL_EXCEPTIONS: Mapping[str, Mapping[str, Any]] = {
+MULTIMODAL_EXCEPTIONS: dict[str, Mapping[str, Any]] = {
     "blt": {"encoder_hash_byte_group_vocab": 64, "encoder_hash_byte_group_size": [3, 4]},
     # The image tower has a head for each 64 channels.
     "bridgetower": {"vision_config": {"hidden_size": 64}},
@@ -85,4 +85,5 @@ MULTIMODAL_EXCEPTIONS: Mapping[str, Mapping[str, Any]] = {
     "step3p5": {"sliding_window": 8},
     # An encoder-decoder gives it to its encoder.
     "t5gemma2_text": {"dropout_rate": 0.0},
-} | dict.fromkeys(_TIME_HEIGHT_WIDTH, _SECTIONS)
+    **dict.fromkeys(_TIME_HEIGHT_WIDTH, _SECTIONS),
+}

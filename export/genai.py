@@ -162,7 +162,7 @@ def _verify(path: Path, genai_path: Path, component: Component) -> None:
 
     ids = np.arange(3, 10, dtype=np.int64)[None]
     past = {
-        spec.name: np.zeros((1, spec.shape[1], 0, spec.shape[3]), spec.dtype)
+        spec.name: np.zeros((1, int(spec.shape[1]), 0, int(spec.shape[3])), spec.dtype)
         for spec in component.inputs
         if spec.name.startswith("past_key_values.")
     }
@@ -183,7 +183,7 @@ def _verify(path: Path, genai_path: Path, component: Component) -> None:
         options.log_severity_level = 3
         session = onnxruntime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
         logits.append(session.run(["logits"], {spec.name: values[spec.name] for spec in session.get_inputs()})[0])
-    if not np.allclose(*logits, rtol=1e-5, atol=1e-5):
+    if not np.allclose(logits[0], logits[1], rtol=1e-5, atol=1e-5):
         difference = np.abs(logits[0] - logits[1]).max()
         raise VerificationError(f"{genai_path.name} and {path.name} differ by {difference:.1e}; they are one graph.")
 

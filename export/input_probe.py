@@ -86,19 +86,19 @@ def _takes_patches(model: PreTrainedModel) -> bool:
 
 def _probe_texts_and_images(model: PreTrainedModel, task: Task, tokenizer: Any | None, name: str) -> ProbedInputs:
     """Texts alone where the model runs on them, unless images are what the task is about; else both."""
-    error: ExportError | None = None
+    errors: list[ExportError] = []
     if task.name != "zero-shot-image-classification":
         try:
             return ProbedInputs(*_text_inputs(model, task, tokenizer))
         except ExportError as failure:
-            error = failure
+            errors.append(failure)
     images = PatchInputs.of(model.config) if _takes_patches(model) else image_inputs_of(model.config, name)
     for is_paired in (False, True):
         try:
             return ProbedInputs(*_text_inputs(model, task, tokenizer, images, is_paired))
         except ExportError as failure:
-            error = error or failure
-    raise error
+            errors.append(failure)
+    raise errors[0]
 
 
 def _probe_texts_and_audio(model: PreTrainedModel, task: Task, tokenizer: Any | None, name: str) -> ProbedInputs:
