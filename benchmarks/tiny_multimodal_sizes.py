@@ -71,7 +71,7 @@ MULTIMODAL_EXCEPTIONS: dict[str, Mapping[str, Any]] = {
         "deepstack_layer_map": [[-1, 0]],
         "spatial_target_layers": [1],
     },
-    "hunyuan_vl_text": {"head_dim": HEAD_DIM},
+    "hunyuan_vl_text": {"head_dim": HEAD_DIM, **_rope(1, 1, 1, 1)},
     "molmo2": {"adapter_config": {"vision_feature_layer": [1, 0]}},
     # A stage for each entry.
     "muse_spark_audio": {

@@ -66,8 +66,8 @@ _EMBEDDINGS = (
     "audio_embeds",
     "speech_embeds",
 )
-# What some that are registered as backbones give, which speak or write.
-_OTHER_BACKBONE_OUTPUTS = ("logits", "spectrogram", "waveform")
+# What some that are registered as backbones give: LXMERT's two towers, and models that speak or write.
+_OTHER_BACKBONE_OUTPUTS = ("language_output", "vision_output", "pooled_output", "logits", "spectrogram", "waveform")
 _BATCH_CHOICES = ("batch_size", "num_choices", "sequence_length")
 
 # In the order in which an architecture is looked up: the backbone's table also lists some heads, so it comes last.
