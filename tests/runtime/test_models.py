@@ -150,7 +150,7 @@ def test_names_of_a_dtype(classifier: Path, dtype: Any) -> None:
     assert AutoModelForSequenceClassification.from_pretrained(classifier, dtype=dtype).dtype == "fp32"
 
 
-@pytest.mark.parametrize("dtype", ["bf16", torch.float16, 5, ["fp32"]])
+@pytest.mark.parametrize("dtype", ["q2", torch.float16, 5, ["fp32"]])
 def test_dtypes_that_are_not_there(classifier: Path, dtype: Any) -> None:
     with pytest.raises(ArtifactNotFoundError, match=r"has no variant .*; it has fp32. Pass one of these"):
         AutoModelForSequenceClassification.from_pretrained(classifier, dtype=dtype)
