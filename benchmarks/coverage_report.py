@@ -18,7 +18,8 @@ Every model type × head that transformers {transformers} registers: a tiny rand
 runtime and compared with PyTorch at two shapes, a ragged batch and one row (relative error at most 1e-4); generative
 heads also give 16 greedy tokens, which must be PyTorch's. Each pair has its own process. A pair is *excluded*, and not
 counted in the share, where PyTorch itself cannot make or run such a model from a tiny configuration on this machine,
-for the reason given. `make coverage` writes this page and [coverage.json](coverage.json) ({packages}).
+for the reason given. feature-extraction holds the backbones whose main input is text; those of images and audio are
+seen under their heads. `make coverage` writes this page and [coverage.json](coverage.json) ({packages}).
 """
 _LONGEST_REASON = 300
 # What every message of a refused export says, around the reasons.
