@@ -15,11 +15,10 @@ from .configuration import Config
 from .errors import CorruptArtifactError, InputError, InputTooLongError, OptionError, TaskError
 from .feeds import conform, require_common_axes
 from .hub import push_folder
-from .model_loading import HubOptions, open_artifact
+from .model_loading import HubOptions, open_to_run
 from .outputs import ModelOutput
-from .providers import Provider, computing_precision
+from .providers import Provider
 from .session import Session, SessionOptions
-from .tuning.loading import tuned_load
 
 Array = NDArray[Any]
 
@@ -107,21 +106,18 @@ class Model:
             ProviderError: the device cannot be used.
         """
         hub = HubOptions(subfolder, revision, cache_dir, local_files_only, token)
-        dtype, precision = computing_precision(dtype)
-        artifact = open_artifact(
-            name_or_path, hub, dtype=dtype, file_name=file_name, task=getattr(cls, "task", None), export=export
-        )
         options = SessionOptions(
             device=device,
             providers=providers,
             num_threads=num_threads,
             cache=session_cache,
-            precision=precision,
             memory_limit_bytes=memory_limit_bytes,
             cuda_graph=cuda_graph,
         )
-        if tuned:
-            dtype, options = tuned_load(artifact, dtype, file_name, options)
+        task = getattr(cls, "task", None)
+        artifact, dtype, options = open_to_run(
+            name_or_path, hub, options, dtype=dtype, file_name=file_name, task=task, export=export, tuned=tuned
+        )
         return cls.from_artifact(artifact, dtype, file_name, options, name_or_path=str(name_or_path))
 
     @classmethod

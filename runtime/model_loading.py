@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path, PurePosixPath
 
 from .artifact import METADATA_PATTERNS, Artifact
@@ -11,6 +11,9 @@ from .checkpoint_cache import export_once
 from .errors import ArtifactNotFoundError, NotExportedError
 from .hub import literal_pattern, local_folder, repository_files, resolve_folder
 from .onnx_file import external_locations
+from .providers import computing_precision
+from .session import SessionOptions
+from .tuning.loading import tuned_load
 from .wanted_files import wanted_files
 
 
@@ -65,6 +68,34 @@ def open_artifact(
                 "or pass export=True (needs the [export] extra)."
             ) from error
         return Artifact(export_once(folder, task, dtype=dtype, cache_dir=hub.cache_dir, hub_id=str(name), hub=hub))
+
+
+def open_to_run(
+    name: str | Path,
+    hub: HubOptions,
+    options: SessionOptions,
+    *,
+    dtype: str | None,
+    file_name: str | None,
+    task: str | None,
+    export: bool,
+    tuned: bool,
+) -> tuple[Artifact, str | None, SessionOptions]:
+    """An artifact, and the precision and session options that it is loaded with; see :func:`open_artifact`.
+
+    Args:
+        options: what the caller chose for the session.
+        tuned: take what the caller left open from what ``headway tune`` measured.
+
+    Raises:
+        OptionError: the precision is OpenVINO's, and the device another.
+    """
+    dtype, precision = computing_precision(dtype)
+    artifact = open_artifact(name, hub, dtype=dtype, file_name=file_name, task=task, export=export)
+    options = replace(options, precision=precision)
+    if tuned:
+        dtype, options = tuned_load(artifact, dtype, file_name, options)
+    return artifact, dtype, options
 
 
 def _fetch(name: str, hub: HubOptions, dtype: str | None, file_name: str | None) -> Path:

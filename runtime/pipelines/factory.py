@@ -10,12 +10,11 @@ from ..artifact import Artifact
 from ..configuration import Config
 from ..errors import InputTypeError, OptionError, TaskError
 from ..images.files import takes_images_alone
-from ..model_loading import HubOptions, open_artifact
+from ..model_loading import HubOptions, open_to_run
 from ..models import Model, model_class_of
-from ..providers import Provider, computing_precision
+from ..providers import Provider
 from ..session import SessionOptions
 from ..tokenization.tokenizer import Tokenizer
-from ..tuning.loading import tuned_load
 from .base import Parts, Pipeline
 from .inputs import describe
 from .registry import PIPELINES, pipeline_class, resolve_task
@@ -92,21 +91,19 @@ def pipeline(
     elif isinstance(model, str | Path):
         wanted = None if name is None else pipeline_class(name).model_task
         hub = HubOptions(subfolder, revision, cache_dir, local_files_only, token)
-        dtype, precision = computing_precision(dtype)
-        artifact = open_artifact(model, hub, dtype=dtype, file_name=file_name, task=wanted, export=export)
-        name = name or task_of(artifact)
-        found = pipeline_class(name)
         session = SessionOptions(
             device=_device(device),
             providers=providers,
             num_threads=num_threads,
             cache=session_cache,
-            precision=precision,
             memory_limit_bytes=memory_limit_bytes,
             cuda_graph=cuda_graph,
         )
-        if tuned:
-            dtype, session = tuned_load(artifact, dtype, file_name, session)
+        artifact, dtype, session = open_to_run(
+            model, hub, session, dtype=dtype, file_name=file_name, task=wanted, export=export, tuned=tuned
+        )
+        name = name or task_of(artifact)
+        found = pipeline_class(name)
         model_class = model_class_of(found.model_task, artifact)
         loaded = model_class.from_artifact(artifact, dtype, file_name, session, str(model))
     else:
