@@ -46,7 +46,7 @@ class CoverageRun:
         memory_bytes: address space a pair may take.
     """
 
-    def __init__(self, path: Path, *, jobs: int = 1, timeout_s: int = 120, memory_bytes: int = 16 << 30) -> None:
+    def __init__(self, path: Path, *, jobs: int = 1, timeout_s: int = 300, memory_bytes: int = 16 << 30) -> None:
         self.path = path
         self.jobs = jobs
         self.timeout_s = timeout_s
@@ -186,7 +186,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--pairs", nargs="+", help="pairs alone, such as text-classification/bert")
     parser.add_argument("--models", nargs="+", help="model types (default: all)")
     parser.add_argument("--jobs", type=int, default=len(os.sched_getaffinity(0)), help="processes at a time")
-    parser.add_argument("--timeout", type=int, default=120, help="seconds of CPU time a pair may take (default: 120)")
+    parser.add_argument("--timeout", type=int, default=300, help="seconds of CPU time a pair may take (default: 300)")
     parser.add_argument("--memory", type=int, default=16, help="GiB of address space a pair may take (default: 16)")
     parser.add_argument("--resume", action="store_true", help="keep the outcomes of an earlier run")
     parser.add_argument(
