@@ -86,6 +86,7 @@ class GenerationEngine(TurnThread[_Entry]):
         self.prefix_cache = PrefixCache(settings.prefix_cache_bytes) if settings.prefix_cache_bytes else None
         self.num_steps = 0
         self._running: list[_Entry] = []
+        self._ended_slots: list[int] = []
         self._rotation = itertools.count()
         self._slots = self._new_slots()
         super().__init__(name, f"headway-engine-{name}")
@@ -109,7 +110,14 @@ class GenerationEngine(TurnThread[_Entry]):
     def _turn(self) -> None:
         self._run_prompts()
         self._decode()
+        self._post_and_close()
         self.num_steps += 1
+
+    def _post_and_close(self) -> None:
+        """Hand over what there is, and only then keep what ended for later prompts: nobody waits for the copying."""
+        self._post()
+        while self._ended_slots:
+            self._slots.close(self._ended_slots.pop(), keep=True)
 
     def _leave(self) -> None:
         """Forget requests whose client has gone, and free their slots."""
@@ -117,7 +125,7 @@ class GenerationEngine(TurnThread[_Entry]):
             with self._arrived:
                 self._waiting = deque(entry for entry in self._waiting if not entry.ticket.is_cancelled)
         for entry in [entry for entry in self._running if entry.ticket.is_cancelled]:
-            self._close(entry, keep=False)
+            self._drop(entry)
 
     def _join(self) -> None:
         """Give free slots to the sequences that wait longest."""
@@ -149,7 +157,7 @@ class GenerationEngine(TurnThread[_Entry]):
             if not incomplete or budget <= 0:
                 return
             num_tokens += self._prefill(incomplete, budget)
-            self._post()
+            self._post_and_close()
             # Whoever has begun waits for its next token now, so a long prompt that comes is cut from here on.
             num_ready = max(num_ready, 1)
 
@@ -191,24 +199,25 @@ class GenerationEngine(TurnThread[_Entry]):
             return
         self._outbox.append((entry.ticket, piece))
         if piece.finish_reason is not None:
-            self._close(entry, keep=True)
+            self._running.remove(entry)
+            self._ended_slots.append(entry.sequence.slot)
 
-    def _close(self, entry: _Entry, *, keep: bool) -> None:
+    def _drop(self, entry: _Entry) -> None:
         self._running.remove(entry)
-        self._slots.close(entry.sequence.slot, keep=keep)
+        self._slots.close(entry.sequence.slot, keep=False)
 
     def _refuse(self, entry: _Entry, error: HeadwayError) -> None:
         """End one request with an error; the others go on."""
         self._outbox.append((entry.ticket, error))
         entry.ticket.cancel()
-        self._close(entry, keep=False)
+        self._drop(entry)
 
     def _give_up(self) -> Iterable[Ticket]:
         """A step broke down: forget those that were in it, and go on with an empty cache."""
         tickets = dict.fromkeys(entry.ticket for entry in self._running)
         for ticket in tickets:
             ticket.cancel()
-        self._running = []
+        self._running, self._ended_slots = [], []
         self._slots = self._new_slots()
         return tickets
 

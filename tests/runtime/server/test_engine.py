@@ -214,6 +214,26 @@ def test_a_shared_beginning_is_not_run_again(shared_model, start) -> None:
     assert running.tokens(both, beside)[1] == running.alone(np.concatenate([prompt, [7]]), 4)
 
 
+def test_the_last_tokens_do_not_wait_until_texts_are_kept(shared_model, start, monkeypatch) -> None:
+    running = start(shared_model, max_sequences=4)
+    delivered: list[int] = []
+    close = running.engine._slots.close
+
+    def close_later(slot, *, keep):
+        assert keep
+        delivered.append(sum(piece.finish_reason is not None for _, piece in running.log))
+        close(slot, keep=keep)
+
+    monkeypatch.setattr(running.engine._slots, "close", close_later)
+    prompts = prompts_of(3, seed=3)
+    tickets = [running.submit(running.sequence(prompt, 1 + index)) for index, prompt in enumerate(prompts)]
+    running.tokens(*tickets)
+    running.engine.close(10)
+    assert delivered == sorted(delivered)
+    assert all(number > index for index, number in enumerate(delivered))
+    assert len(delivered) == 3
+
+
 def test_a_step_that_breaks_down_harms_only_who_was_in_it(shared_model, start, monkeypatch) -> None:
     running = start(shared_model, max_sequences=2)
     failures = iter([True])
