@@ -54,6 +54,14 @@ REAL_MODELS = {
         inside="traceforge_title_model/data/span/",
         convert=convert_onnx_t5,
     ),
+    "t5-title-onnx": RealModel(
+        about="the same model as its wheel has it: int8 encoder and decoder in ONNX, no cache, no config",
+        wheel=Wheel(
+            "traceforge-title-model", "0.2.0", "41e051205c01f724a0d12ad65a52ca4e90661de3fd959e6ce2efab4919024d31"
+        ),
+        inside="traceforge_title_model/data/span/",
+        convert=copy_folder,
+    ),
     "whisper-tiny-en": RealModel(
         about="whisper-tiny.en, speech recognition (WhisperForConditionalGeneration)",
         wheel=Wheel(

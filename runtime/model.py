@@ -16,6 +16,7 @@ from .errors import CorruptArtifactError, InputError, InputTooLongError, OptionE
 from .feeds import conform, require_common_axes
 from .hub import push_folder
 from .model_loading import HubOptions, open_to_run
+from .output_names import backbone_names
 from .outputs import ModelOutput
 from .providers import Provider
 from .session import Session, SessionOptions
@@ -48,6 +49,8 @@ class Model:
         self.main_input_name = _main_input(session.input_names)
         self._vocab_size = _vocab_size(self.config)
         self._defaults = _defaults(artifact, dtype)
+        is_backbone = getattr(self, "task", None) == "feature-extraction"
+        self._output_names = backbone_names(session.outputs) if is_backbone else session.output_names
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.name_or_path!r}, dtype={self.dtype!r}, device={self.device!r})"
@@ -164,7 +167,7 @@ class Model:
         if input_ids is not None:
             inputs = {self.main_input_name: input_ids, **inputs}
         results = self.session.run(self.prepare_feeds(inputs))
-        output = ModelOutput(zip(self.session.output_names, results, strict=True))
+        output = ModelOutput(zip(self._output_names, results, strict=True))
         return output if return_dict else output.to_tuple()
 
     def prepare_feeds(self, inputs: Mapping[str, Any]) -> dict[str, Array]:

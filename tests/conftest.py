@@ -120,6 +120,12 @@ def speech_models(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], A
 
 
 @pytest.fixture(scope="session")
+def t5_title_onnx() -> Path:
+    """Folder of the title model's int8 encoder and decoder that another tool exported, with its tokenizer."""
+    return real_model("t5-title-onnx")
+
+
+@pytest.fixture(scope="session")
 def paraphrase_onnx() -> Path:
     """Folder with the model.onnx of paraphrase-MiniLM-L3-v2 that another tool exported; no config, no tokenizer."""
     return real_model("paraphrase-minilm-onnx")

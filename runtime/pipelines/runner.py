@@ -21,6 +21,7 @@ from ..batching import (
 )
 from ..errors import CorruptArtifactError
 from ..models import Model
+from ..output_names import HIDDEN_STATES, unnamed_hidden_states
 from ..session import Session
 from .options import PipelineOptions
 from .progress import Progress
@@ -136,6 +137,9 @@ def _present(model: Model, wanted: Sequence[str] | None) -> list[str]:
     if wanted is None or len(declared) == 1:
         return declared
     present = [name for name in wanted if name in declared]
+    unnamed = unnamed_hidden_states(model.session.outputs) if HIDDEN_STATES in wanted else None
+    if not present and unnamed is not None:
+        return [unnamed]
     if not present:
         raise CorruptArtifactError(
             f"{model.session.path} has the outputs {', '.join(declared)}; {' or '.join(wanted)} is needed."
