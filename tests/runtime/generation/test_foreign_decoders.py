@@ -1,78 +1,27 @@
 """Decoders in the layouts of other exporters: the same tokens as the formula gives, through every way of generating."""
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import foreign_folders as foreign
 import numpy as np
 import pytest
-from foreign_folders import END_ID, MAX_POSITIONS, VOCAB_SIZE, attention_logits, greedy, sum_logits
+from foreign_folders import END_ID, MAX_POSITIONS, VOCAB_SIZE, attention_logits, greedy
+from foreign_layouts import DECODERS, transformers_chunks
 
 from headway.runtime import AutoModelForCausalLM, load_model
 from headway.runtime.errors import ArtifactNotFoundError, InputTooLongError, UnsupportedFormatError
 from headway.runtime.generation.decoder import Decoder
-from headway.runtime.generation.growing import GrowingDecoder
 
 ROWS = [[4, 9, 5, 17, 3], [8, 6]]
 PADDED = np.array([[4, 9, 5, 17, 3], [0, 0, 0, 8, 6]])
 MASK = (PADDED != 0).astype(np.int64)
 
 
-def _single(folder: Path) -> Path:
-    foreign.sum_decoder().save(folder / "model.onnx")
-    return foreign.write_config(folder)
-
-
-def _trio(folder: Path) -> Path:
-    foreign.sum_decoder(past=None).save(folder / "decoder_model.onnx")
-    foreign.sum_decoder(num_tokens=1).save(folder / "decoder_with_past_model.onnx")
-    return foreign.write_config(folder)
-
-
-def _merged(folder: Path) -> Path:
-    foreign.sum_decoder(is_merged=True).save(folder / "onnx" / "decoder_model_merged_quantized.onnx")
-    return foreign.write_config(folder)
-
-
-def _without_cache(folder: Path) -> Path:
-    foreign.sum_decoder(past=None, present=None).save(folder / "model.onnx")
-    return foreign.write_config(folder)
-
-
-def _embeddings(folder: Path) -> Path:
-    foreign.embeddings_graph().save(folder / "onnx" / "embed_tokens_q4.onnx")
-    decoder = foreign.sum_decoder(takes_embeddings=True, counts_logits=True)
-    decoder.save(folder / "onnx" / "decoder_model_merged_q4.onnx", data="decoder_model_merged_q4.onnx_data")
-    return foreign.write_config(folder)
-
-
-def _transformers_chunks(folder: Path) -> Path:
-    return foreign.write_transformers_export(folder, num_tokens="sequence_length")
-
-
-def _genai_counting(folder: Path) -> Path:
-    return foreign.write_genai(folder, foreign.attention_decoder(counts_logits=True))
-
-
-# Layout → what writes it, its formula, and the loop it gets.
-LAYOUTS: dict[str, tuple[Callable[[Path], Path], Any, type]] = {
-    "optimum": (_single, sum_logits, GrowingDecoder),
-    "optimum-trio": (_trio, sum_logits, GrowingDecoder),
-    "optimum-merged": (_merged, sum_logits, GrowingDecoder),
-    "optimum-without-cache": (_without_cache, sum_logits, GrowingDecoder),
-    "transformers.js-embeddings": (_embeddings, sum_logits, GrowingDecoder),
-    "transformers": (foreign.write_transformers_export, sum_logits, GrowingDecoder),
-    "transformers-chunks": (_transformers_chunks, sum_logits, GrowingDecoder),
-    "genai": (foreign.write_genai, attention_logits, Decoder),
-    "genai-counting": (_genai_counting, attention_logits, Decoder),
-}
-
-
-@pytest.fixture(scope="module", params=LAYOUTS)
+@pytest.fixture(scope="module", params=DECODERS)
 def loaded(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, Any]:
     """A model in each layout, and the logits that it has to give."""
-    write, logits, loop = LAYOUTS[request.param]
+    write, logits, loop = DECODERS[request.param]
     model = load_model(write(tmp_path_factory.mktemp(request.param)), "text-generation", device="cpu", num_threads=1)
     assert isinstance(model.decoder, loop)
     return model, logits
@@ -134,7 +83,7 @@ def _log_softmax(logits: np.ndarray) -> np.ndarray:
 
 
 def test_one_copy_of_the_weights_where_decode_takes_chunks(tmp_path: Path) -> None:
-    model = AutoModelForCausalLM.from_pretrained(_transformers_chunks(tmp_path / "chunks"), device="cpu")
+    model = AutoModelForCausalLM.from_pretrained(transformers_chunks(tmp_path / "chunks"), device="cpu")
     assert model.decoder.prefill_session is model.session
     model = AutoModelForCausalLM.from_pretrained(foreign.write_transformers_export(tmp_path / "one"), device="cpu")
     assert model.decoder.prefill_session.path.name == "prefill.onnx"
