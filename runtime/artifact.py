@@ -7,7 +7,7 @@ convention; folders that others wrote are read by their own (see :mod:`.layouts`
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from .errors import ArtifactNotFoundError, NotExportedError
 from .layouts import Layout, read_layout
 from .layouts.dtypes import DTYPE_ALIASES, DTYPE_SUFFIXES, canonical_dtype, chosen_dtype, split_dtype
 from .layouts.files_by_name import ONNX_FOLDER
+from .layouts.tasks import task_of_config, task_of_graphs
 from .manifest import (
     FORMAT_VERSION,
     MANIFEST_FILE,
@@ -26,6 +27,7 @@ from .manifest import (
     write_manifest,
 )
 from .manifest_files import difference, file_entry, require_whole
+from .onnx_file import graph_value_names
 from .safe_paths import is_regular_file, read_json, read_optional_json, require_inside, require_relative
 
 __all__ = [
@@ -56,26 +58,6 @@ PYTORCH_WEIGHT_PATTERNS = ("*.safetensors", "pytorch_model*.bin", "*.gguf", "mod
 
 METADATA_PATTERNS = ("*.json", "*.txt", "*.jinja", "*.model", "*_Dense/*")
 """What a hub repository holds beside its graphs: all of it is small."""
-
-# The architecture's ending → the task, for folders that other tools wrote without a manifest.
-_TASKS_BY_ARCHITECTURE: Mapping[str, str] = {
-    "ForSequenceClassification": "text-classification",
-    "ForTokenClassification": "token-classification",
-    "ForQuestionAnswering": "question-answering",
-    "ForMaskedLM": "fill-mask",
-    "ForMultipleChoice": "multiple-choice",
-    "ForNextSentencePrediction": "next-sentence-prediction",
-    "ForImageClassification": "image-classification",
-    "ForAudioClassification": "audio-classification",
-    "WhisperForConditionalGeneration": "automatic-speech-recognition",
-    "Speech2TextForConditionalGeneration": "automatic-speech-recognition",
-    "MoonshineForConditionalGeneration": "automatic-speech-recognition",
-    "ForCTC": "automatic-speech-recognition",
-    "ForCausalLM": "text-generation",
-    "LMHeadModel": "text-generation",
-    "ForConditionalGeneration": "text2text-generation",
-    "Model": "feature-extraction",
-}
 
 
 def onnx_file_name(component: str, dtype: str) -> str:
@@ -117,18 +99,17 @@ class Artifact:
 
     @property
     def likely_task(self) -> str | None:
-        """The task; for a folder without a manifest the one its config's architecture suggests, or None."""
+        """The task; without a manifest the one that the config's architecture or the graph suggests, or None."""
         if self.manifest or self.layout is None:
             return self.task
         if self.layout.task:
             return self.layout.task
-        if not self.config and {"encoder_model", "decoder_model"} <= self._layout.graph_names:
-            return "text2text-generation"
-        names = self.config.get("architectures")
-        name = str(names[0]) if isinstance(names, list) and names else ""
-        if not name and self.config.get("model_type") == "whisper":
-            return "automatic-speech-recognition"
-        return next((task for ending, task in _TASKS_BY_ARCHITECTURE.items() if name.endswith(ending)), None)
+        return task_of_config(self.config) or self._task_of_graphs(self._layout)
+
+    def _task_of_graphs(self, layout: Layout) -> str | None:
+        files = next(iter(layout.variants.values()), {})
+        first = files.get("encoder_model") or next(iter(files.values()), None)
+        return task_of_graphs(files, *graph_value_names(self._inside(first))) if first else None
 
     @property
     def max_length(self) -> int | None:

@@ -31,6 +31,7 @@ _TRAINING: _Schema = {1: _GRAPH, 2: _GRAPH}
 _FUNCTION: _Schema = {7: _NODE, 11: _ATTRIBUTE}
 _MODEL_GRAPH_FIELD = 7
 _NODE_FIELD, _NODE_INPUT_FIELD, _NODE_OPERATOR_FIELD = 1, 1, 4
+_INPUT_FIELD, _OUTPUT_FIELD, _NAME_FIELD = 11, 12, 1
 _MODEL: _Schema = {_MODEL_GRAPH_FIELD: _GRAPH, 20: _TRAINING, 25: _FUNCTION}
 
 # ONNX Runtime reads such a location as an address in its own memory.
@@ -101,6 +102,29 @@ def _read_locations(path: Path) -> set[str]:
         if not any(number == _MODEL_GRAPH_FIELD for number, *_ in _fields(buffer, 0, len(buffer))):
             raise IndexError("it holds no graph")
         return set(_external_locations(buffer, 0, len(buffer), _MODEL))
+
+
+def graph_value_names(path: Path) -> tuple[list[str], list[str]]:
+    """Names of a graph's inputs and outputs; both empty for what is no ONNX file.
+
+    Args:
+        path: the ONNX file.
+    """
+    found: dict[int, list[str]] = {_INPUT_FIELD: [], _OUTPUT_FIELD: []}
+    try:
+        with path.open("rb") as stream, mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as buffer:
+            for begin, stop in _spans(buffer, 0, len(buffer), _MODEL_GRAPH_FIELD):
+                for field, names in found.items():
+                    for first, last in _spans(buffer, begin, stop, field):
+                        names += [buffer[a:b].decode("utf-8") for a, b in _spans(buffer, first, last, _NAME_FIELD)]
+    except (OSError, IndexError, UnicodeDecodeError, ValueError):
+        return [], []
+    return found[_INPUT_FIELD], found[_OUTPUT_FIELD]
+
+
+def _spans(buffer: mmap.mmap, start: int, end: int, wanted: int) -> list[tuple[int, int]]:
+    """First byte and end of every field of one number."""
+    return [(begin, stop) for number, _, begin, stop in _fields(buffer, start, end) if number == wanted]
 
 
 def readers_of(path: Path, names: frozenset[str]) -> dict[str, set[str]]:

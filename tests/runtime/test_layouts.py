@@ -183,3 +183,24 @@ def test_folder_on_another_file_system(tmp_path: Path) -> None:
         for path in folder.iterdir():
             path.unlink()
         folder.rmdir()
+
+
+@pytest.mark.parametrize(
+    ("graph", "name", "task"),
+    [
+        (foreign.sum_decoder(), "model.onnx", "text-generation"),
+        (foreign.sum_decoder(is_merged=True), "onnx/decoder_model_merged.onnx", "text-generation"),
+        (foreign.encoder_graph(), "model.onnx", "feature-extraction"),
+        (foreign.embeddings_graph(), "model.onnx", None),
+    ],
+)
+def test_task_of_a_graph_alone(graph: foreign.Graph, name: str, task: str | None, tmp_path: Path) -> None:
+    graph.save(tmp_path / name)
+    assert Artifact(tmp_path).likely_task == task
+    foreign.write_config(tmp_path, architectures=["BertForTokenClassification"])
+    assert Artifact(tmp_path).likely_task == "token-classification"
+
+
+def test_task_of_what_is_no_graph(tmp_path: Path) -> None:
+    (tmp_path / "model.onnx").write_bytes(b"\x3a\xff\xff\x7fbroken")
+    assert Artifact(tmp_path).likely_task is None
