@@ -24,6 +24,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--max-perplexity-increase", type=float, help="how much higher than fp32's perplexity may be; 0.08 is 8 percent"
     )
     parser.add_argument("--genai", action="store_true", help="let onnxruntime-genai open the folder too")
+    parser.add_argument(
+        "--compat", action="store_true", help="keep to standard ONNX operators, for runtimes without ONNX Runtime's own"
+    )
     parser.add_argument("--overwrite", action="store_true", help="replace the output folder where it exists")
     parser.add_argument("--revision", help="branch, tag or commit on the hub")
     parser.add_argument("--subfolder", help="folder of the checkpoint inside the repository")
@@ -51,6 +54,7 @@ def run(arguments: argparse.Namespace) -> int:
             "max_perplexity_increase": arguments.max_perplexity_increase,
         },
         genai=arguments.genai,
+        compat=arguments.compat,
         overwrite=arguments.overwrite,
         revision=arguments.revision,
         subfolder=arguments.subfolder,

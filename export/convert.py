@@ -11,7 +11,7 @@ from typing import Any
 import transformers
 
 from headway.runtime.artifact import Manifest, write_manifest
-from headway.runtime.errors import CheckpointError
+from headway.runtime.errors import CheckpointError, OptionError
 
 from .decoder import export_decoder
 from .genai import require_decoder, write_genai
@@ -55,6 +55,7 @@ def export(
     tolerance: float = FP32_TOLERANCE,
     accuracy_limits: Mapping[str, float | None] | None = None,
     genai: bool = False,
+    compat: bool = False,
     overwrite: bool = False,
     progress: bool | None = None,
     **load_options: Any,
@@ -71,6 +72,8 @@ def export(
         accuracy_limits: what the other precisions are held to against fp32, in place of each one's default:
             ``min_cosine`` and ``min_top_1`` for heads, ``max_perplexity_increase`` for language models.
         genai: let onnxruntime-genai open a language model's folder too: in its first precision.
+        compat: keep to operators of the ONNX standard, for runtimes without ONNX Runtime's own. A language model then
+            has the inputs of optimum and transformers.js: an attention mask, and a cache that grows.
         overwrite: replace ``output`` where it exists.
         progress: show stages on stderr; None shows them on a terminal.
         load_options: ``revision``, ``subfolder``, ``cache_dir``, ``token``, ``trust_remote_code``,
@@ -79,17 +82,23 @@ def export(
     Raises:
         CheckpointError, MissingWeightsError, TaskError: the checkpoint cannot be used.
         ExportError, VerificationError: tracing failed, the graph disagrees with PyTorch, or a precision with fp32.
-        OptionError: ``genai`` is asked for and the model is no language model, or not one that can be run so.
+        OptionError: ``genai`` is asked for and the model is no language model, or not one that can be run so; or it is
+            asked for together with ``compat``.
         OutputExistsError: ``output`` exists and ``overwrite`` is False.
     """
     dtypes, limits = require_dtypes(dtype), dict(accuracy_limits or {})
     limits_of(dtypes[0], limits)
+    if genai and compat:
+        raise OptionError(
+            "onnxruntime-genai needs ONNX Runtime's own operators: choose one of genai=True and compat=True."
+        )
     stages = Stages(progress)
     is_folder = not isinstance(source, transformers.PreTrainedModel) and Path(source).is_dir()
     checkpoint_folder = Path(source) if is_folder else None
     with staged_folder(Path(output), overwrite=overwrite, source=checkpoint_folder) as folder:
         with stages.stage("load"):
             checkpoint = load_checkpoint(source, task, tokenizer=tokenizer, **load_options)
+            checkpoint.compat = compat
         if genai:
             require_decoder(checkpoint.task.family)
         manifest = FAMILIES[checkpoint.task.family](checkpoint, folder, tolerance, stages)
@@ -111,6 +120,7 @@ def _write_rest(checkpoint: Checkpoint, folder: Path, manifest: Manifest) -> Man
         _write_tokenizer(checkpoint, folder)
     manifest = replace(
         manifest,
+        compat=checkpoint.compat,
         source=checkpoint.source,
         packages=_package_versions(),
         warnings=(*checkpoint.warnings, *manifest.warnings),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import onnx_ir
@@ -25,6 +26,7 @@ from .load import Checkpoint
 from .operators import ONNX_OPSET
 from .patches import model_patches
 from .progress import Stages
+from .standard_operators import write_out
 from .trace import quiet, reason
 
 
@@ -52,9 +54,9 @@ def export_decoder(checkpoint: Checkpoint, folder: Path, tolerance: float, stage
     model = checkpoint.model.eval()
     max_length = longest_input(model)
     refused: dict[str, str] = {}
-    for path, tracer in _PATHS.items():
+    for path, tracer in (_COMPAT_PATHS if checkpoint.compat else _PATHS).items():
         try:
-            variant = _export_variant(model, max_length, tracer, folder, tolerance, stages)
+            variant = _export_variant(checkpoint, max_length, tracer, folder, tolerance, stages)
         except VerificationError as error:
             refused[path] = str(error)
         except Exception as error:
@@ -67,15 +69,18 @@ def export_decoder(checkpoint: Checkpoint, folder: Path, tolerance: float, stage
 
 
 def _export_variant(
-    model: PreTrainedModel,
+    checkpoint: Checkpoint,
     max_length: int | None,
     tracer: Tracer,
     folder: Path,
     tolerance: float,
     stages: Stages,
 ) -> Variant:
+    model = checkpoint.model
     with stages.stage("trace"), quiet(), model_patches():
         trace = tracer(model, max_length)
+    if checkpoint.compat:
+        write_out(trace.graph)
     path = folder / onnx_file_name("model", "fp32")
     with stages.stage("write"):
         files = save_graph(trace.graph, path)
@@ -106,8 +111,8 @@ def _through_interface(model: PreTrainedModel, max_length: int | None) -> Decode
     return DecoderTrace(traced.graph, fusions)
 
 
-def _plain(model: PreTrainedModel, max_length: int | None) -> DecoderTrace:
-    return _finished(trace_growing_decoder(model))
+def _plain(model: PreTrainedModel, max_length: int | None, *, all_logits: bool = False) -> DecoderTrace:
+    return _finished(trace_growing_decoder(model, all_logits=all_logits))
 
 
 def _recomputing(model: PreTrainedModel, max_length: int | None) -> DecoderTrace:
@@ -127,6 +132,11 @@ _DEFAULT_POSITIONS = 4096
 _PATHS: Mapping[str, Tracer] = {
     "attention interface": _through_interface,
     "plain trace": _plain,
+    "plain trace, without a cache": _recomputing,
+}
+# The inputs are those that optimum and transformers.js feed, who read the logits of every token.
+_COMPAT_PATHS: Mapping[str, Tracer] = {
+    "plain trace": partial(_plain, all_logits=True),
     "plain trace, without a cache": _recomputing,
 }
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 import onnx_ir
@@ -58,21 +59,28 @@ class GrowingGraph(torch.nn.Module):
         input_ids: torch.Tensor,
         attention_mask: torch.Tensor,
         position_ids: torch.Tensor,
-        logits_to_keep: torch.Tensor,
+        logits_to_keep: torch.Tensor | None,
         past: list[torch.Tensor],
     ) -> tuple[torch.Tensor, ...]:
-        """Logits (batch, num_logits, vocab) at the chosen positions, then every state with the tokens taken in."""
+        """Logits (batch, num_logits, vocab) at the chosen positions, then every state with the tokens taken in.
+
+        Without a choice of positions, logits after every token.
+        """
         cache = self.template.assemble(past)
         positions = position_ids + self.first_position if self.first_position else position_ids
         inputs = {"attention_mask": attention_mask, "position_ids": positions, self.template.argument: cache}
         taken = {name: value for name, value in inputs.items() if name in self.accepted}
-        with logits_at(self.model, logits_to_keep), positions_at(self.model, position_ids):
+        chosen = nullcontext() if logits_to_keep is None else logits_at(self.model, logits_to_keep)
+        with chosen, positions_at(self.model, position_ids):
             output = self.model(input_ids=input_ids, use_cache=True, **taken)
         return (output.logits, *self.template.take_apart(cache))
 
 
-def trace_growing_decoder(model: PreTrainedModel) -> GrowingTrace:
+def trace_growing_decoder(model: PreTrainedModel, *, all_logits: bool = False) -> GrowingTrace:
     """Trace a decoder as it is.
+
+    Args:
+        all_logits: give logits after every token, rather than where ``logits_to_keep`` asks for them.
 
     Raises:
         RefusedError: it keeps something that is not in its cache.
@@ -84,6 +92,9 @@ def trace_growing_decoder(model: PreTrainedModel) -> GrowingTrace:
         axes = dict(_AXES)
         if num_tokens == 1:
             axes |= {"input_ids": ("batch_size", ""), "position_ids": ("batch_size", "")}
+        if all_logits:
+            del axes["logits_to_keep"]
+            inputs["logits_to_keep"] = None
         axes |= {leaf.past_name: _leaf_axes(leaf.growing_axis, len(leaf.shape)) for leaf in template.leaves}
         output_names = ["logits", *(leaf.name for leaf in template.leaves)]
         with norms_as_operators(model), experts_as_operators(model), torch.no_grad():
@@ -107,7 +118,7 @@ def _leaf_axes(growing_axis: int | None, rank: int) -> tuple[str, ...]:
     return tuple(names.get(axis, "") for axis in range(rank))
 
 
-def _example_inputs(template: StateTemplate, num_tokens: int) -> dict[str, torch.Tensor | list[torch.Tensor]]:
+def _example_inputs(template: StateTemplate, num_tokens: int) -> dict[str, torch.Tensor | list[torch.Tensor] | None]:
     sizes = [
         [_BATCH if axis == 0 else _PAST if axis == leaf.growing_axis else size for axis, size in enumerate(leaf.shape)]
         for leaf in template.leaves
@@ -124,5 +135,5 @@ def _example_inputs(template: StateTemplate, num_tokens: int) -> dict[str, torch
 def _dynamic_shapes(axes: Mapping[str, tuple[str, ...]]) -> Mapping[str, object]:
     dynamic = torch.export.Dim.DYNAMIC
     free = {name: {axis: dynamic for axis, label in enumerate(names) if label} for name, names in axes.items()}
-    fixed: dict[str, object] = {name: free[name] for name in _AXES}
+    fixed: dict[str, object] = {name: free.get(name) for name in _AXES}
     return fixed | {"past": [shape for name, shape in free.items() if name not in _AXES]}

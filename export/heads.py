@@ -19,6 +19,7 @@ from .inputs import Inputs
 from .load import Checkpoint
 from .operators import ONNX_OPSET
 from .progress import Stages
+from .standard_operators import write_out
 from .trace import reason, traces
 from .trace_paths import PATHS, TraceJob
 from .trace_paths import Path as TracePath
@@ -130,6 +131,8 @@ def _write(
     stages: Stages,
 ) -> Manifest:
     finish_graph(graph, plan.axes, plan.outputs, plan.output_axes)
+    if checkpoint.compat:
+        write_out(graph)
     file = folder / onnx_file_name("model", "fp32")
     with stages.stage("write"):
         files = save_graph(graph, file)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from headway.runtime.artifact import Manifest, Variant, file_entry
+from headway.runtime.errors import OptionError
 
 from .hearing_graphs import trace_hearing_decoder, trace_hearing_encoder
 from .hearing_inputs import HearingInputs
@@ -29,8 +30,14 @@ def export_hearing(checkpoint: Checkpoint, folder: Path, tolerance: float, stage
 
     Raises:
         ExportError, VerificationError: a graph cannot be traced, or disagrees with PyTorch.
+        OptionError: ``compat`` is asked for.
     """
     model, task = checkpoint.model, checkpoint.task
+    if checkpoint.compat:
+        raise OptionError(
+            f"compat=True is not written for language models that hear, such as {type(model).__name__}, whose graph is "
+            "made of ONNX Runtime's own operators. Export it without."
+        )
     max_length = longest_input(model)
     with stages.stage("trace"):
         inputs = HearingInputs(model)

@@ -30,7 +30,8 @@ class Checkpoint:
     """A model ready to be traced (fp32, evaluation mode), and what came with it.
 
     ``folder`` holds what goes along as it is, such as preprocessor_config.json; None for a model in memory.
-    ``missing_pooler`` says that the pooler is untrained, so that its output must not be exported.
+    ``missing_pooler`` says that the pooler is untrained, so that its output must not be exported. ``compat`` asks for
+    graphs of standard ONNX operators.
     """
 
     model: transformers.PreTrainedModel
@@ -39,6 +40,7 @@ class Checkpoint:
     source: dict[str, Any]
     folder: Path | None = None
     missing_pooler: bool = False
+    compat: bool = False
     warnings: list[str] = field(default_factory=list)
 
 

@@ -12,7 +12,7 @@ from headway.runtime.errors import OptionError
 
 from .precisions.dynamic_int8 import quantize_dynamically
 from .precisions.half import halve
-from .precisions.linears import Floats, find_embeddings, find_linears
+from .precisions.linears import Floats, find_linears, table_names
 from .precisions.weight_only import quantize_weights
 
 
@@ -76,7 +76,7 @@ def _q4(model: onnx_ir.Model, calibration: Calibration) -> None:
     together; rounded by the covariance of what they are multiplied by, 1 to 2 %.
     """
     calibrated = {linear.name for linear in find_linears(model) if linear.activation.name in calibration.covariances}
-    eight = {str(node.inputs[0].name) for node in find_embeddings(model) if node.inputs[0] is not None}
+    eight = table_names(model)
     eight |= {linear.name for linear in find_linears(model) if linear.node.outputs[0].is_graph_output()}
     eight = (eight - calibrated) | set(calibration.spared)
     quantize_weights(model, lambda name: 8 if name in eight else 4, _q4_block, calibration.covariances)

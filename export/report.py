@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -39,6 +39,8 @@ class ExportReport:
         lines.append(f"  traced by      {manifest.trace['path']}")
         lines += [f"    not by {path}: {reason}" for path, reason in manifest.trace.get("refused", {}).items()]
         lines.append(_size_line(manifest))
+        if manifest.compat:
+            lines.append("  operators      of the ONNX standard only")
         for dtype, variant in manifest.variants.items():
             reference = variant.verification.get("reference", "PyTorch")
             lines.append(f"  {dtype:<14} {variant.size_bytes / 1e6:.1f} MB, verified against {reference}:")
@@ -59,13 +61,13 @@ def _size_line(manifest: Manifest) -> str:
 
 def _case_line(case: dict[str, Any]) -> str:
     if "error" not in case:
-        return f"    {case['name']:<34} {', '.join(_figures(case))}"
+        return f"    {case['name']:<34} {', '.join(figures_of(case))}"
     figure = "—" if case["error"] is None else f"{case['error']:.1e}"
     note = f"  {case['note']}" if case.get("note") else ""
     return f"    {case['name']:<34} relative error {figure:>8}{note}"
 
 
-def _figures(case: dict[str, Any]) -> Iterator[str]:
+def figures_of(case: Mapping[str, Any]) -> Iterator[str]:
     """What a reduced precision was measured to be, beside fp32."""
     yield f"cosine {case['cosine']:.5f}"
     if "top_1" in case:

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from transformers import PreTrainedModel
-
 from headway.runtime.artifact import Manifest, Variant, file_entry
 from headway.runtime.errors import ExportError
 
@@ -22,6 +20,7 @@ from .seq2seq_spec import describe
 from .seq2seq_speech import SPEECH_KEY, speech_inputs
 from .seq2seq_trace import GraphSource
 from .seq2seq_verify import SideVerificationError, verify_seq2seq
+from .standard_operators import write_out
 
 ENCODER, DECODER = "encoder_model", "decoder_model"
 
@@ -51,7 +50,7 @@ def export_seq2seq(checkpoint: Checkpoint, folder: Path, tolerance: float, stage
         sides = {side: GraphSource(side, model, spec, example) for side in ("encoder", "decoder")}
     while True:
         try:
-            variant = _write_and_verify(model, sides, builder, folder, tolerance, stages)
+            variant = _write_and_verify(checkpoint, sides, builder, folder, tolerance, stages)
             break
         except SideVerificationError as error:
             with stages.stage("trace again"):
@@ -82,7 +81,7 @@ def _axes(builder: InputBuilder | AudioInputs) -> Mapping[str, tuple[str, ...]]:
 
 
 def _write_and_verify(
-    model: PreTrainedModel,
+    checkpoint: Checkpoint,
     sides: Mapping[str, GraphSource],
     builder: InputBuilder | AudioInputs,
     folder: Path,
@@ -90,12 +89,15 @@ def _write_and_verify(
     stages: Stages,
 ) -> Variant:
     graphs = {ENCODER: sides["encoder"].graph, DECODER: sides["decoder"].graph}
+    if checkpoint.compat:
+        for graph in graphs.values():
+            write_out(graph)
     with stages.stage("write"):
         files = write_graphs(graphs, folder, "fp32")
     components = {name: describe_component(graph, name, "fp32") for name, graph in graphs.items()}
     with stages.stage("verify"):
         encoder_path, decoder_path = (folder / components[name].file for name in (ENCODER, DECODER))
-        verification = verify_seq2seq(model, encoder_path, decoder_path, builder, tolerance)
+        verification = verify_seq2seq(checkpoint.model, encoder_path, decoder_path, builder, tolerance)
     return Variant(
         components=components,
         files=tuple(file_entry(folder, file) for file in files),

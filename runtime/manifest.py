@@ -79,7 +79,8 @@ class Manifest:
     """What ``headway.json`` says about an artifact.
 
     ``tuned`` holds what ``headway tune`` found, by machine: a fingerprint's key → the JSON form of a
-    :class:`~headway.runtime.tuning.setup.TuningRecord`, which is checked when it is used.
+    :class:`~headway.runtime.tuning.setup.TuningRecord`, which is checked when it is used. ``compat`` says that the
+    graphs hold operators of the ONNX standard only.
     """
 
     task: str
@@ -94,6 +95,7 @@ class Manifest:
     heads: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
     tuned: Mapping[str, Any] = field(default_factory=dict)
+    compat: bool = False
     format_version: int = FORMAT_VERSION
 
     def with_variant(self, dtype: str, variant: Variant) -> Manifest:

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 import onnx_ir
 
-from .base import CONTRIB, Fusion, insert_before, replace_value
+from .base import CONTRIB, Fusion, replace_value
+from .builder import NodeBuilder
 
 DOMAIN = "headway"
 OPERATOR = f"{DOMAIN}::SharedCrossAttention"
@@ -43,7 +44,7 @@ class CrossAttention(Fusion[_CrossAttention]):
         """Write it out."""
         query, key, value, *mask = match.node.inputs
         heads, kv_heads, key_dim, value_dim = (match.integer(name) for name in _SIZES)
-        build = _Builder(match.node)
+        build = NodeBuilder(match.node)
         encoder_batch = build("Shape", [key], {"start": 0, "end": 1})
         seq = build("Shape", [query], {"start": 2, "end": 3})
         # (encoder_batch, rows_per_input, heads, seq, head_dim) → (encoder_batch, kv_heads, queries, head_dim)
@@ -62,38 +63,3 @@ class CrossAttention(Fusion[_CrossAttention]):
         ordered = build("Transpose", [apart], {"perm": [0, 2, 3, 1, 4]})
         output = build.reshape(ordered, [-1, seq, heads, value_dim])
         replace_value(match.node.outputs[0], output)
-
-
-class _Builder:
-    """Writes nodes before another one."""
-
-    def __init__(self, anchor: onnx_ir.Node) -> None:
-        self.anchor = anchor
-
-    def __call__(
-        self,
-        op_type: str,
-        inputs: list[onnx_ir.Value | None],
-        attributes: dict[str, int | float | list[int]] | None = None,
-        domain: str = "",
-    ) -> onnx_ir.Value:
-        node = onnx_ir.node(op_type, inputs, attributes or {}, domain=domain)
-        insert_before(self.anchor, [node])
-        return node.outputs[0]
-
-    def capped(self, scores: onnx_ir.Value, softcap: float) -> onnx_ir.Value:
-        """``softcap * tanh(scores / softcap)``."""
-        cap = self("Constant", [], {"value_float": softcap})
-        return self("Mul", [self("Tanh", [self("Div", [scores, cap])]), cap])
-
-    def reshape(self, value: onnx_ir.Value, shape: list[int | onnx_ir.Value]) -> onnx_ir.Value:
-        """Reshape to sizes of which some are computed."""
-        return self("Reshape", [value, self._sizes(shape)])
-
-    def _sizes(self, shape: list[int | onnx_ir.Value]) -> onnx_ir.Value:
-        parts = [part if isinstance(part, onnx_ir.Value) else self._constant([part]) for part in shape]
-        fixed = [part for part in shape if isinstance(part, int)]
-        return self._constant(fixed) if len(fixed) == len(shape) else self("Concat", list(parts), {"axis": 0})
-
-    def _constant(self, numbers: list[int]) -> onnx_ir.Value:
-        return self("Constant", [], {"value_ints": numbers})

@@ -19,10 +19,10 @@ from .linears import (
     Linear,
     bias_addition,
     drop_unused,
-    find_embeddings,
     find_linears,
     split_widths,
     stored_values,
+    table_names,
 )
 from .weight_only import quantize_to_8_bits
 
@@ -47,7 +47,7 @@ def quantize_dynamically(model: onnx_ir.Model, left_out: Collection[str] = ()) -
     Args:
         left_out: names of weights that become weight-only too, as their activations cannot take one scale.
     """
-    tables = {str(node.inputs[0].name) for node in find_embeddings(model) if node.inputs[0] is not None}
+    tables = table_names(model)
     shared: dict[onnx_ir.Value, _Quantized] = {}
     for linear in find_linears(model):
         if linear.name not in left_out and linear.name not in tables:

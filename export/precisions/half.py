@@ -208,7 +208,9 @@ class _Halver:
 def _computes_in_float(node: onnx_ir.Node) -> bool:
     if node.domain == CONTRIB:
         return node.op_type not in _SAFE_CONTRIB
-    return node.op_type in _KEPT_IN_FLOAT
+    # A norm that is written out adds its epsilon to a mean of squares, which float16 may not hold.
+    is_below_root = node.op_type == "Add" and any(user.op_type == "Sqrt" for user, _ in node.outputs[0].uses())
+    return is_below_root or node.op_type in _KEPT_IN_FLOAT
 
 
 def _is_fixed_float(node: onnx_ir.Node, index: int) -> bool:

@@ -101,6 +101,11 @@ def find_embeddings(model: onnx_ir.Model) -> list[onnx_ir.Node]:
     ]
 
 
+def table_names(model: onnx_ir.Model) -> set[str]:
+    """Names of the tables whose rows are looked up."""
+    return {str(node.inputs[0].name) for node in find_embeddings(model) if node.inputs[0] is not None}
+
+
 def is_stored_matrix(value: onnx_ir.Value | None) -> bool:
     """Whether a value is a large enough float32 initializer with two axes."""
     if value is None or not value.is_initializer() or value.const_value is None:

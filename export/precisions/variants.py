@@ -17,8 +17,10 @@ from ..load import Checkpoint
 from ..precision import REDUCED, Calibration
 from ..progress import Stages
 from ..seq2seq_graph import write_graphs
+from ..standard_operators import write_out
 from .accuracy import Accuracy, AccuracyLimits, limits_of, require_accuracy
 from .activations import Feeds, covariances
+from .linears import table_names
 from .probes import Components, Probe, probe_of
 from .sensitivity import most_sensitive
 
@@ -34,6 +36,7 @@ class _Source:
     variant: Variant
     sessions: Components
     feeds: Mapping[str, list[Feeds]]
+    compat: bool = False
 
     def path(self, component: str) -> Path:
         return self.folder / self.variant.components[component].file
@@ -61,7 +64,7 @@ def write_variants(
         return manifest
     with stages.stage("calibrate"):
         probe = probe_of(checkpoint)
-        source = _source(folder, manifest.variants["fp32"], probe, with_feeds=any(_needs_feeds(d) for d in reduced))
+        source = _source(checkpoint, folder, manifest.variants["fp32"], probe, any(map(_needs_feeds, reduced)))
     for dtype in reduced:
         with stages.stage(dtype):
             variant = _write_accurate(source, probe, dtype, limits_of(dtype, limits))
@@ -73,9 +76,10 @@ def _needs_feeds(dtype: str) -> bool:
     return REDUCED[dtype].is_calibrated or REDUCED[dtype].can_spare
 
 
-def _source(folder: Path, variant: Variant, probe: Probe, *, with_feeds: bool) -> _Source:
+def _source(checkpoint: Checkpoint, folder: Path, variant: Variant, probe: Probe, with_feeds: bool) -> _Source:
     sessions = _open(folder, variant)
-    return _Source(folder, variant, sessions, probe.calibration_feeds(sessions) if with_feeds else {})
+    feeds = probe.calibration_feeds(sessions) if with_feeds else {}
+    return _Source(folder, variant, sessions, feeds, checkpoint.compat)
 
 
 def _open(folder: Path, variant: Variant) -> Components:
@@ -128,7 +132,12 @@ def _converted(source: _Source, component: str, dtype: str, spared: Sequence[str
     path, feeds = source.path(component), source.feeds.get(component, [])
     measured = covariances(path, feeds) if REDUCED[dtype].is_calibrated and feeds else {}
     model = onnx_ir.load(path)
+    if source.compat:
+        # No standard operator looks rows of 4 bits up.
+        spared = [*spared, *table_names(model)]
     REDUCED[dtype].convert(model, Calibration(measured, spared))
+    if source.compat:
+        write_out(model)
     return model
 
 
@@ -142,6 +151,7 @@ def _component(source: _Source, name: str, graph: onnx_ir.Model, dtype: str) -> 
         file=onnx_file_name(name, dtype),
         inputs=tensor_specs(graph.graph.inputs),
         outputs=tensor_specs(graph.graph.outputs),
+        opset=graph.opset_imports[""],
         operators=operator_counts(graph),
     )
 

@@ -102,6 +102,8 @@ def _summary(facts: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         yield "source", ", ".join(f"{name} {value}" for name, value in facts["source"].items())
     if facts["trace"].get("path"):
         yield "traced by", str(facts["trace"]["path"])
+    if facts["compat"]:
+        yield "operators", "of the ONNX standard only"
 
 
 def _tokenizer_text(tokenizer: Mapping[str, Any] | None) -> str:

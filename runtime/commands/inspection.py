@@ -21,8 +21,9 @@ def inspect_artifact(artifact: Artifact) -> dict[str, Any]:
     Returns:
         ``folder``, ``format_version``, ``layout``, ``task``, ``architecture``, ``model_type``, ``max_length``,
         ``labels``, ``variants`` (precision → ``size_bytes``, ``files``, ``graphs``, ``verification``, ``fusions``),
-        ``tokenizer``, ``preprocessing``, ``sentence_transformers``, ``trace``, ``source``, ``packages``, ``tuned``
-        (machine → what ``headway tune`` found) and ``warnings``.
+        ``tokenizer``, ``preprocessing``, ``sentence_transformers``, ``trace``, ``compat`` (whether it says that all
+        operators are standard ones), ``source``, ``packages``, ``tuned`` (machine → what ``headway tune`` found) and
+        ``warnings``.
     """
     manifest = artifact.manifest
     warnings = list(manifest.warnings) if manifest else ["no headway.json: another tool wrote this folder"]
@@ -44,6 +45,7 @@ def inspect_artifact(artifact: Artifact) -> dict[str, Any]:
         "preprocessing": _preprocessing(artifact.folder, warnings),
         "sentence_transformers": (artifact.folder / "modules.json").is_file(),
         "trace": dict(manifest.trace) if manifest else {},
+        "compat": manifest.compat if manifest else False,
         "source": dict(manifest.source) if manifest else {},
         "packages": dict(manifest.packages) if manifest else {},
         "tuned": dict(manifest.tuned) if manifest else {},
