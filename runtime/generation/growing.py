@@ -59,6 +59,12 @@ class GrowingDecoder:
         self._takes_mask = self.facts.own_name("attention_mask") in session.input_names
         self._has_fixed_state = any(spec.growing_axis is None for spec in self.specs)
 
+    @property
+    def takes_padded_rows(self) -> bool:
+        """Whether rows of different lengths can take a step together."""
+        can_tell_padding = self._takes_mask or all(spec.growing_axis is None for spec in self.specs)
+        return can_tell_padding and not isinstance(self._token_axes(self.session)[0], int)
+
     def new_cache(self, num_rows: int, capacity: int) -> GrowingCache:
         """An empty cache; it grows with the tokens, and ``capacity`` of them have to fit into memory."""
         return GrowingCache(self.specs, num_rows, capacity)
@@ -129,9 +135,12 @@ class GrowingDecoder:
         if graph is not self.prefill_session:
             # What was traced on one token does not always take several, whatever it declares.
             return True
-        name = "input_ids" if self._embeddings is None else "inputs_embeds"
-        shapes = {spec.name: spec.shape for spec in graph.inputs}
-        return bool(self.specs) and shapes[self.facts.own_name(name)][1] == 1
+        return bool(self.specs) and self._token_axes(graph)[1] == 1
+
+    def _token_axes(self, graph: Session) -> tuple[str | int, ...]:
+        """Axes of the input that takes the tokens: (batch, tokens, …)."""
+        name = self.facts.own_name("input_ids" if self._embeddings is None else "inputs_embeds")
+        return next(spec.shape for spec in graph.inputs if spec.name == name)
 
     def _gives_last_only(self, cache: GrowingCache) -> bool:
         shapes = {spec.name: spec.shape for spec in self._graph(cache).outputs}

@@ -91,7 +91,7 @@ class GrowingCache:
 
     @classmethod
     def stacked(cls, caches: Sequence[GrowingCache]) -> GrowingCache:
-        """Caches of one row each as one cache; shorter rows are padded on the left."""
+        """The rows of several caches as one cache; shorter ones are padded on the left."""
         stacked = cls(caches[0].specs, len(caches))
         stacked.lengths = np.concatenate([cache.lengths for cache in caches])
         width = max(cache.mask.shape[1] for cache in caches)
@@ -115,8 +115,8 @@ class GrowingCache:
         return one
 
     def without_padding(self) -> GrowingCache:
-        """This cache of one row, without the columns that hold none of its tokens."""
-        self._keep_columns(np.flatnonzero(self.mask[0]))
+        """This cache without the columns that hold no row's token."""
+        self._keep_columns(np.flatnonzero(self.mask.any(axis=0)))
         return self
 
     def _drop_trailing_columns(self) -> None:

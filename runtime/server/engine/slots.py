@@ -9,8 +9,9 @@ import numpy as np
 
 from ...generation.cache import SharedBufferCache
 from ...generation.decoder import Decoder
+from ...generation.growing import GrowingDecoder
 from ...generation.history import Scores, TokenIds
-from ...generation.network import TokenCache, TokenDecoder
+from ...generation.network import TokenDecoder
 from ...generation.prefix_cache import PrefixCache
 from ...generation.tokens import common_prefix_length
 
@@ -42,9 +43,13 @@ class Slots(Protocol):
 
 
 def open_slots(decoder: TokenDecoder, num_slots: int, prefix_cache: PrefixCache | None = None) -> Slots:
-    """The slots that fit a decoder: one buffer for all where rows can share it, else a cache for each."""
+    """The slots that fit a decoder: one buffer for all where rows can share it, else caches that are put together."""
     if isinstance(decoder, Decoder):
         return SharedSlots(decoder, num_slots, prefix_cache)
+    from .growing_slots import SeparateSlots, StackedSlots
+
+    if isinstance(decoder, GrowingDecoder) and decoder.takes_padded_rows:
+        return StackedSlots(decoder, num_slots)
     return SeparateSlots(decoder, num_slots)
 
 
@@ -153,48 +158,3 @@ class SharedSlots:
         if num_rows not in self._views:
             self._views[num_rows] = self._cache.leading(num_rows)
         return self._views[num_rows]
-
-
-class SeparateSlots:
-    """A cache for each sequence, stepped one after the other: for graphs whose rows cannot share a buffer.
-
-    Args:
-        decoder: the graph.
-        num_slots: sequences at the same time.
-    """
-
-    def __init__(self, decoder: TokenDecoder, num_slots: int) -> None:
-        self._decoder = decoder
-        self._caches: dict[int, TokenCache] = {}
-        self._num_slots = num_slots
-
-    @property
-    def num_free(self) -> int:
-        """Slots that no sequence holds."""
-        return self._num_slots - len(self._caches)
-
-    def open(self, token_ids: TokenIds) -> tuple[int, int]:
-        """Take a free slot."""
-        slot = next(number for number in range(self._num_slots) if number not in self._caches)
-        self._caches[slot] = self._decoder.new_cache(1, len(token_ids))
-        return slot, 0
-
-    def extend(self, slot: int, tokens: TokenIds) -> Scores:
-        """Append tokens to one slot; (vocab,) float32."""
-        logits: Scores = self._decoder.extend(self._caches[slot], [tokens])[-1]
-        return logits
-
-    def decode(self, tokens: Mapping[int, int]) -> Mapping[int, Scores]:
-        """Append one token to each of these slots, one call after the other."""
-        return {
-            slot: self._decoder.decode(self._caches[slot], np.array([token]))[0].copy()
-            for slot, token in tokens.items()
-        }
-
-    def close(self, slot: int, *, keep: bool) -> None:
-        """Give a slot back."""
-        del self._caches[slot]
-
-    def compact(self) -> Mapping[int, int]:
-        """Nothing lies between sequences here."""
-        return {}
