@@ -36,6 +36,9 @@ DEFAULT_BATCH_TOKENS: Mapping[str, int] = {"cpu": 512}
 STREAM_BATCH_TOKENS = 256
 """Padded tokens of a batch that has one core for itself."""
 
+_LEAST_STREAM_BATCH_TOKENS = 96
+_BATCHES_PER_STREAM = 4
+
 _LARGE_BATCH_TOKENS = 16384
 
 
@@ -105,7 +108,11 @@ class Runner:
         tuned = plan_for(num_tokens, self._session.options.runs).run_tokens
         if tuned is not None:
             return tuned
-        return self._default_budget if num_streams == 1 else STREAM_BATCH_TOKENS
+        if num_streams == 1:
+            return self._default_budget
+        # Of little work each core gets several batches: they pad less, and no core waits long for the last one.
+        share = num_tokens // (_BATCHES_PER_STREAM * num_streams)
+        return min(max(share, _LEAST_STREAM_BATCH_TOKENS), STREAM_BATCH_TOKENS)
 
 
 def vectors(outputs: Iterable[BatchOutput], num_rows: int) -> Array:

@@ -20,7 +20,7 @@ Result = TypeVar("Result")
 MIN_TOKENS = 16_384
 """Tokens at once that are worth opening a second session."""
 
-_MIN_TOKENS_ONCE_OPEN = 512
+_MIN_TOKENS_ONCE_OPEN = 96
 """Tokens at once that are worth two streams where the second session is there: fewer are one stream's batch."""
 
 _MAX_MODEL_BYTES = 1 << 30

@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, TypeVar
 
 from ...errors import HeadwayError, OptionError
@@ -18,7 +19,7 @@ from ...pipelines.windows import Window
 from ..settings import HeadSettings
 from ..turns import Deliver, TurnThread
 from .adaptive_wait import AdaptiveWait
-from .rounds import Share, run_together
+from .rounds import Share, joined, run_together
 
 Result = TypeVar("Result")
 
@@ -182,10 +183,27 @@ class HeadBatcher(TurnThread[Job]):
             return
         if self._wait.expected_requests >= _CROWD_REQUESTS:
             shares[0].pipeline.runner.expect_more()
+        share = joined(shares, self.settings.max_round_tokens)
+        if share is not None and self._run_joined(jobs, share):
+            return
         self._note_round(jobs, *run_together(shares, self.settings.max_round_tokens))
         for job, share in zip(jobs, shares, strict=True):
             if share.is_done:
                 self._finish(job, share.results)
+
+    def _run_joined(self, jobs: Sequence[Job], share: Share) -> bool:
+        """Run requests as if they were one; False where that fails, and each has to say by itself what is wrong."""
+        try:
+            results = share.results_alone()
+        except HeadwayError:
+            return False
+        self._note_round(jobs, len(share.rows), share.num_tokens)
+        start = 0
+        for job in jobs:
+            end = start + self._active[job].num_items
+            self._finish(job, partial(results.__getitem__, slice(start, end)))
+            start = end
+        return True
 
     def _note_round(self, jobs: Sequence[Job], num_rows: int, num_tokens: int) -> None:
         self._observe_round(num_rows, num_tokens)

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from ...batching import IntArray, PaddedBatch, Rows
+from ...pipelines.embed import PromptedRows
 from ...pipelines.progress import Progress
 from ...pipelines.runner import BatchOutput
 
@@ -142,6 +143,47 @@ def run_together(shares: Sequence[Share], max_tokens: int) -> tuple[int, int]:
     for batch, outputs in pipeline.runner.run(joined, shares[0].options):
         _hand_out(taken, owners[batch.indices], numbers[batch.indices], batch, outputs)
     return len(joined), len(joined.ids)
+
+
+def joined(shares: Sequence[Share], max_tokens: int) -> Share | None:
+    """One share for several requests of one pipeline that ask for the same of plain rows, one row for each item.
+
+    Args:
+        shares: requests of which nothing has run.
+        max_tokens: tokens of all rows together; more are not joined.
+
+    Returns:
+        The share, whose results are those of all requests one after the other; None where they differ.
+    """
+    first = shares[0]
+    is_alike = all(share.options == first.options and len(share.rows) == share.num_items for share in shares)
+    if not is_alike or any(share.has_begun for share in shares) or sum(s.num_tokens for s in shares) > max_tokens:
+        return None
+    prepared = _joined_prepared([share.prepared for share in shares])
+    return (
+        None if prepared is None else Share(first.pipeline, prepared, first.options, sum(s.num_items for s in shares))
+    )
+
+
+def _joined_prepared(prepared: Sequence[Any]) -> Any:
+    """What one ``prepare`` would have given; None where that is not known."""
+    if all(isinstance(each, Rows) for each in prepared):
+        return _concatenated(prepared)
+    if (
+        all(isinstance(each, PromptedRows) for each in prepared)
+        and len({each.num_prompt_tokens for each in prepared}) == 1
+    ):
+        return PromptedRows(_concatenated([each.rows for each in prepared]), prepared[0].num_prompt_tokens)
+    return None
+
+
+def _concatenated(rows: Sequence[Rows]) -> Rows:
+    types = [each.type_ids for each in rows if each.type_ids is not None]
+    return Rows(
+        np.concatenate([each.ids for each in rows]),
+        np.concatenate([each.lengths for each in rows]),
+        np.concatenate(types) if len(types) == len(rows) else None,
+    )
 
 
 def join_rows(parts: Sequence[tuple[Rows, IntArray]]) -> Rows:

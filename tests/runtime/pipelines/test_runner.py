@@ -96,6 +96,12 @@ def test_the_budget(heads: Heads, options: dict[str, int], budget: int | None) -
     assert runner.budget(PipelineOptions(**options)) == budget
 
 
+@pytest.mark.parametrize(("num_tokens", "budget"), [(100, 96), (880, 110), (100_000, 256)])
+def test_streams_share_little_work_in_several_batches_each(heads: Heads, num_tokens: int, budget: int) -> None:
+    runner = Runner(AutoModel.from_pretrained(heads("backbone").folder, device="cpu"), 0)
+    assert runner.budget(PipelineOptions(), 2, num_tokens) == budget
+
+
 def test_vectors_come_back_in_order(heads: Heads) -> None:
     runner = Runner(AutoModel.from_pretrained(heads("backbone").folder), 0, ("pooler_output",))
     together = vectors(runner.run(ROWS, PipelineOptions()), 3)

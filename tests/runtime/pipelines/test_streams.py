@@ -65,8 +65,8 @@ def test_much_work_opens_a_session_of_one_thread_and_keeps_it(heads: Heads) -> N
     opened, num_streams = side.for_work(MIN_TOKENS, None)
     assert opened is not session
     assert (opened.num_threads, num_streams) == (1, 2)
-    assert side.for_work(512, None) == (opened, 2)
-    assert side.for_work(511, None) == (session, 1), "one stream's batch is faster on all threads"
+    assert side.for_work(96, None) == (opened, 2)
+    assert side.for_work(95, None) == (session, 1), "one stream's batch is faster on all threads"
     assert side.for_work(MIN_TOKENS, 5) == (opened, 5)
 
 
@@ -74,8 +74,8 @@ def test_who_expects_more_work_gets_the_second_session_sooner(heads: Heads) -> N
     session, side = sides(heads)
     assert side.for_work(512, None) == (session, 1)
     side.expect_more()
-    assert side.for_work(511, None) == (session, 1)
-    opened, num_streams = side.for_work(512, None)
+    assert side.for_work(95, None) == (session, 1)
+    opened, num_streams = side.for_work(96, None)
     assert (opened.num_threads, num_streams) == (1, 2)
 
 

@@ -117,6 +117,43 @@ def assert_same(result: Any, expected: Any) -> None:
         np.testing.assert_allclose(result, expected, atol=1e-6)
 
 
+def test_requests_that_ask_for_the_same_are_completed_as_one(
+    clients, head_folders: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    head = pipeline("text-classification", model=head_folders["classifier"], num_threads=1)
+    completed: list[int] = []
+    complete = head.complete
+    monkeypatch.setattr(
+        head, "complete", lambda prepared, *rest: completed.append(len(prepared)) or complete(prepared, *rest)
+    )
+    some = clients()
+    for options, counts in (([{}, {}, {}], [3]), ([{}, {"top_k": None}, {}], [1, 1, 1])):
+        completed.clear()
+        free = some.hold()
+        jobs = [some.submit(head, ["good film"], **each) for each in options]
+        free.set()
+        outcomes = some.outcomes(4)
+        assert completed == counts
+        for job, each in zip(jobs, options, strict=True):
+            assert_same(outcomes[job].results, head(["good film"], **each))
+
+
+def test_an_option_that_fails_late_is_said_to_each(clients, head_folders: dict[str, Path], monkeypatch) -> None:
+    head = pipeline("embed", model=head_folders["embedder"], num_threads=1)
+
+    def complete(*arguments: Any) -> Any:
+        raise OptionError("not with this model")
+
+    monkeypatch.setattr(head, "complete", complete)
+    some = clients()
+    free = some.hold()
+    jobs = [some.submit(head, ["good"]) for _ in range(2)]
+    free.set()
+    outcomes = some.outcomes(3)
+    assert [type(outcomes[job]) for job in jobs] == [OptionError] * 2
+    assert some.batcher.num_deaths == 0
+
+
 def test_pairs_and_documents(clients, head_folders: dict[str, Path]) -> None:
     head = pipeline("rerank", model=head_folders["judge"], num_threads=1)
     some = clients()
