@@ -1,4 +1,4 @@
-"""Images over HTTP: their bytes come along, and nothing is read from the server's disk or network."""
+"""Images and audio over HTTP: their bytes come along, and nothing is read from the server's disk or network."""
 
 from __future__ import annotations
 
@@ -10,13 +10,17 @@ from typing import Any
 
 import numpy as np
 import pytest
+import soundfile
 from PIL import Image
 from serving import RunningServer, running
+from speech_samples import RATE, tone
 from tiny_images import build_image_head
+from tiny_speech import build_speech_model
 
 from headway.runtime import pipeline
 from headway.runtime.server.api.media import media_of
 from headway.runtime.server.refusals import RefusedError
+from headway.runtime.server.settings import ServerSettings
 
 PATH = "/v1/pipelines/image-classification"
 
@@ -31,6 +35,22 @@ def images(folder: Path) -> Iterator[RunningServer]:
     """A model without a tokenizer."""
     with running({"vit": folder}) as server:
         yield server
+
+
+@pytest.fixture(scope="module", params=[0, 1], ids=["in the server", "in processes"])
+def speech(
+    request: pytest.FixtureRequest, folder: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[RunningServer, dict[str, Path]]]:
+    """Models that listen, beside one that sees; their artifacts by task."""
+    made = tmp_path_factory.mktemp("speech")
+    folders = {
+        "audio-classification": build_speech_model("ast", made / "classifier").artifact,
+        "automatic-speech-recognition": build_speech_model("ctc", made / "ctc").artifact,
+        "image-classification": folder,
+    }
+    settings = ServerSettings(load={"num_threads": 1}, reload_interval_s=0, num_workers=request.param)
+    with running(folders, settings) as server:
+        yield server, folders
 
 
 @pytest.fixture(scope="module")
@@ -49,6 +69,36 @@ def test_an_image_as_base64_or_data_url(images: RunningServer, folder: Path, pho
         assert [entry["label"] for entry in found.json()] == [entry["label"] for entry in alone]
         assert [entry["score"] for entry in found.json()] == pytest.approx([entry["score"] for entry in alone])
     assert len(images.post(PATH, {"inputs": [text, text]}).json()) == 2
+
+
+def test_audio_and_images_wherever_the_model_runs(
+    speech: tuple[RunningServer, dict[str, Path]], photo: bytes, tmp_path: Path
+) -> None:
+    server, folders = speech
+    soundfile.write(tmp_path / "tone.wav", tone(8000), RATE)
+    wave = (tmp_path / "tone.wav").read_bytes()
+    samples = {"raw": tone(8000).tolist(), "sampling_rate": RATE}
+    asked = {"audio-classification": wave, "automatic-speech-recognition": wave, "image-classification": photo}
+    for task, data in asked.items():
+        expected = pipeline(task, model=folders[task], num_threads=1)(data)
+        found = server.post(f"/v1/pipelines/{task}", {"inputs": base64.b64encode(data).decode()})
+        assert found.status_code == 200, found.text
+        assert_alike(found.json(), expected)
+    for task in ("audio-classification", "automatic-speech-recognition"):
+        found = server.post(f"/v1/pipelines/{task}", {"inputs": samples})
+        assert_alike(found.json(), pipeline(task, model=folders[task], num_threads=1)({**samples, "raw": tone(8000)}))
+        broken = server.post(f"/v1/pipelines/{task}", {"inputs": base64.b64encode(b"no sound").decode()})
+        assert broken.status_code == 400
+
+
+def assert_alike(found: Any, expected: Any) -> None:
+    """The same text, or the same labels with nearly the same scores."""
+    if isinstance(expected, dict):
+        assert found == expected
+        return
+    assert [entry["label"] for entry in found] == [entry["label"] for entry in expected]
+    scores = [entry["score"] for entry in found]
+    np.testing.assert_allclose(scores, [entry["score"] for entry in expected], rtol=1e-5)
 
 
 def test_files_and_addresses_are_not_read(images: RunningServer, photo: bytes, tmp_path: Path) -> None:
