@@ -259,9 +259,13 @@ def test_an_artifact_replaced_while_it_is_served(tmp_path: Path) -> None:
         assert after == {label: pytest.approx(-score, abs=1e-5) for label, score in before.items()}
 
 
-def test_sigterm_ends_what_was_accepted(chat_folder: Path, head_folders: dict[str, Path]) -> None:
+@pytest.mark.parametrize("num_workers", [0, 1])
+def test_sigterm_ends_what_was_accepted(chat_folder: Path, head_folders: dict[str, Path], num_workers: int) -> None:
     models = (f"chat={chat_folder}", f"embedder={head_folders['embedder']}")
-    with process(*models) as (started, url), concurrent.futures.ThreadPoolExecutor(8) as pool:
+    with (
+        process("--workers", str(num_workers), *models) as (started, url),
+        concurrent.futures.ThreadPoolExecutor(8) as pool,
+    ):
         body = {**CHAT, "max_tokens": 300, "logit_bias": {"0": -100}}
         asked = [pool.submit(httpx.post, f"{url}/v1/chat/completions", json=body, timeout=60) for _ in range(6)]
         eventually(lambda: 'headway_running{model="chat"} 6.0' in httpx.get(f"{url}/metrics").text, 30)

@@ -5,7 +5,9 @@ from __future__ import annotations
 import concurrent.futures
 import os
 import pickle
+import shutil
 import signal
+import threading
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -15,6 +17,7 @@ from typing import Any
 import httpx
 import pytest
 from serving import RunningServer, events, running
+from tiny_graphs import classifier_model, word_vectors, write_artifact
 
 from headway.runtime.errors import InputTooLongError
 from headway.runtime.server.faults import BusyError
@@ -168,6 +171,41 @@ def test_several_processes_share_the_load(chat_folder: Path) -> None:
         # The other one answers meanwhile.
         assert server.post("/v1/chat/completions", {**CHAT, "max_tokens": 2}).status_code == 200
         eventually(lambda: first.is_ready)
+
+
+def test_an_artifact_replaced_under_load(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The new process takes over while the old one answers what it has; nobody is dropped, and the old one ends."""
+    monkeypatch.setattr("headway.runtime.server.registry._RETIRE_AFTER_S", 0.5)
+    folder = write_artifact(tmp_path / "live")
+    replacement = write_artifact(tmp_path / "next", classifier_model(-word_vectors()))
+    is_over = threading.Event()
+
+    def keep_asking(url: str) -> list[tuple[int, float]]:
+        found = []
+        with httpx.Client(base_url=url) as client:
+            while not is_over.is_set():
+                answer = client.post("/predict", json={"inputs": "good film", "raw_scores": True})
+                is_success = answer.status_code == 200
+                found.append((answer.status_code, round(answer.json()[0]["score"], 4) if is_success else 0.0))
+        return found
+
+    settings = replace(SETTINGS, reload_interval_s=0.1)
+    with running({"live": folder}, settings) as server, concurrent.futures.ThreadPoolExecutor(4) as pool:
+        old = worker_of(server, "live")
+        asking = [pool.submit(keep_asking, server.url) for _ in range(4)]
+        eventually(lambda: server.server.num_requests > 0)
+        shutil.move(folder, tmp_path / "old")
+        shutil.move(replacement, folder)
+        eventually(lambda: server.server.registry.num_reloads == 1)
+        new = worker_of(server, "live")
+        eventually(lambda: not Path(f"/proc/{old.process_id}").exists())
+        is_over.set()
+        found = [answer for done in asking for answer in done.result()]
+        assert new.process_id != old.process_id
+        assert old.num_deaths == new.num_deaths == 0
+    assert {status for status, _ in found} == {200}
+    # The best label's score of the one artifact, then that of the other, and nothing else.
+    assert len({score for _, score in found}) == 2
 
 
 def test_a_server_that_is_killed_leaves_no_process(remote: RunningServer, head_folders: dict[str, Path]) -> None:
