@@ -118,12 +118,16 @@ class PreparedGraph:
             )
 
     def publish(self, staging: Path) -> None:
-        """Put what was prepared in its place; another process may have been faster.
+        """Put what was prepared in its place.
+
+        Where another process was faster, what it made stays: it has that file mapped, and a second one would be a
+        second copy in memory.
 
         Raises:
             OSError: the cache cannot be written.
         """
-        self.discard()
+        if not self.exists:
+            self.discard()
         try:
             staging.rename(self.folder)
         except OSError:

@@ -126,6 +126,17 @@ def test_the_second_process_prepares(graph, cache):
     assert opened_path(open_graph(graph)) == entries(cache)[0]
 
 
+def test_of_two_that_prepare_at_once_the_first_one_s_file_stays(graph, cache):
+    """It is mapped already: another file in its place would be a second copy in memory."""
+    entry = prepared_graph([graph], {}, "1")
+    first, second = entry.stage(), entry.stage()
+    for staged in (first, second):
+        (staged / "model.onnx").write_text(staged.name)
+    entry.publish(first)
+    entry.publish(second)
+    assert entry.path.read_text() == first.name
+
+
 def test_a_changed_file_has_an_entry_of_its_own(graph, cache):
     open_graph(graph, cache=True)
     os.utime(graph, ns=(0, 0))

@@ -11,13 +11,15 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import httpx
 import numpy as np
 import pytest
-from serving import events
+from serving import backbone_model, events
+from tiny_graphs import VOCAB_SIZE, WORDS, write_artifact
 
 from headway.runtime import pipeline
 from headway.runtime.cli import main
@@ -29,6 +31,8 @@ needs_ray = pytest.mark.skipif(
     importlib.util.find_spec("ray") is None, reason="Ray is not installed: pip install 'headway[ray]'"
 )
 START_TIMEOUT_S = 120
+# Each word's vector is so long that the graph is one whose weights are mapped.
+LARGE_DIM = 600_000
 
 
 @pytest.mark.parametrize("wrong", [{"min_replicas": 0}, {"min_replicas": 3, "max_replicas": 2}, {"target_requests": 0}])
@@ -52,24 +56,58 @@ def test_without_ray_the_extra_is_named(
 
 
 @pytest.fixture(scope="module")
+def large_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("large") / "artifact"
+    return write_artifact(folder, backbone_model(LARGE_DIM), "feature-extraction", "BertModel")
+
+
+@needs_ray
+def test_replicas_of_one_node_hold_one_copy_of_the_weights(
+    large_folder: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    arguments = ["--threads", "1", "--min-replicas", "2", "--max-replicas", "2", f"large={large_folder}"]
+    cache = tmp_path_factory.mktemp("c")
+    with on_ray(tmp_path_factory.mktemp("r"), arguments, HEADWAY_SESSION_CACHE=str(cache)) as (_, url):
+        end = time.monotonic() + START_TIMEOUT_S
+        while len(_replicas()) < 2:
+            assert time.monotonic() < end, "there are no two replicas"
+            time.sleep(0.1)
+        body = {"inputs": " ".join(WORDS[5:]), "dimensions": 4}
+        assert {httpx.post(f"{url}/embed", json=body, timeout=30).status_code for _ in range(20)} == {200}
+        mapped = [_mapped_bytes(replica, cache) for replica in _replicas()]
+    weights_bytes = VOCAB_SIZE * LARGE_DIM * 4
+    assert len(mapped) == 2
+    assert all(resident >= 0.5 * weights_bytes for resident, _ in mapped)
+    # A page that several processes hold counts for each by its share.
+    assert sum(share for _, share in mapped) <= 1.1 * max(resident for resident, _ in mapped)
+
+
+@pytest.fixture(scope="module")
 def cluster(
     head_folders: dict[str, Path], chat_folder: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    arguments = ["--threads", "1", "--max-replicas", "2", "--target-requests", "1"]
+    models = [f"embedder={head_folders['embedder']}", f"chat={chat_folder}"]
+    with on_ray(tmp_path_factory.mktemp("r"), [*arguments, *models]) as started:
+        yield started
+
+
+@contextmanager
+def on_ray(folder: Path, arguments: list[str], **variables: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """``headway serve --ray`` as a process on a cluster of its own, and its address."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    arguments = ["--ray", "--port", str(port), "--threads", "1", "--max-replicas", "2", "--target-requests", "1"]
-    models = [f"embedder={head_folders['embedder']}", f"chat={chat_folder}"]
     code = "import sys; from headway.runtime.cli import main; sys.exit(main(sys.argv[1:]))"
+    command = [sys.executable, "-c", code, "serve", "--ray", "--port", str(port), *arguments]
     # Ray runs replicas at a low priority, where they would starve beside other tests.
     environment = {
         **os.environ,
         "RAY_USAGE_STATS_ENABLED": "0",
-        "RAY_TMPDIR": str(tmp_path_factory.mktemp("r")),
+        "RAY_TMPDIR": str(folder),
         "RAY_worker_niceness": "0",
+        **variables,
     }
-    process = subprocess.Popen(
-        [sys.executable, "-c", code, "serve", *arguments, *models], stderr=subprocess.PIPE, text=True, env=environment
-    )
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment)
     try:
         assert process.stderr is not None
         assert any("by Ray Serve" in line for line in process.stderr)
@@ -105,17 +143,32 @@ def test_a_long_queue_adds_a_replica(cluster: tuple[Any, str]) -> None:
 
     end = time.monotonic() + 60
     with concurrent.futures.ThreadPoolExecutor(8) as pool:
-        while _num_replicas(cluster[0].pid) < 2:
+        while len(_replicas()) < 2:
             assert time.monotonic() < end, "no replica is added"
             assert set(pool.map(ask, range(16))) == {200}
 
 
-def _num_replicas(driver: int) -> int:
+def _replicas() -> list[int]:
     """Processes that Ray has named after the deployment's replicas."""
-    titles = []
+    found = []
     for path in Path("/proc").glob("[0-9]*/cmdline"):
         try:
-            titles.append(path.read_bytes())
+            title = path.read_bytes()
         except OSError:
             continue
-    return sum(b"ServeReplica:headway:headway" in title for title in titles)
+        if b"ServeReplica:headway:headway" in title:
+            found.append(int(path.parent.name))
+    return found
+
+
+def _mapped_bytes(process_id: int, folder: Path) -> tuple[int, int]:
+    """Bytes that a process holds of files in a folder: all, and its share of them (proc(5): smaps' Rss and Pss)."""
+    found = {"Rss:": 0, "Pss:": 0}
+    is_inside = False
+    for line in Path(f"/proc/{process_id}/smaps").read_text(encoding="utf-8").splitlines():
+        words = line.split()
+        if not words[0].endswith(":"):
+            is_inside = words[-1].startswith(str(folder))
+        elif is_inside and words[0] in found:
+            found[words[0]] += int(words[1]) << 10
+    return found["Rss:"], found["Pss:"]
