@@ -10,7 +10,7 @@ import numpy as np
 from headway.runtime.threads import usable_cpu_count
 
 from .environment import describe_environment
-from .serving_process import Client, artifact, request, server
+from .serving_process import Client, artifact, request, run_clients, server
 
 NUM_CHATS = 8
 NUM_ROUNDS = 2
@@ -36,12 +36,12 @@ def run() -> dict[str, Any]:
     folder = artifact("smollm2", DTYPES)
     rounds: dict[str, list[dict[str, Any]]] = {}
     for dtype in DTYPES:
-        with server(f"smollm2={folder}", "--threads", str(threads), "--dtype", dtype) as port:
-            asyncio.run(_round(port, NUM_CHATS, "warm-up"))
+        with server(f"smollm2={folder}", "--threads", str(threads), "--dtype", dtype) as serving:
+            run_clients(_round(serving.port, NUM_CHATS, "warm-up"))
             rounds[dtype] = [
                 {
-                    "alone": asyncio.run(_round(port, 1, f"{number} alone")),
-                    "together": asyncio.run(_round(port, NUM_CHATS, f"{number} together")),
+                    "alone": run_clients(_round(serving.port, 1, f"{number} alone")),
+                    "together": run_clients(_round(serving.port, NUM_CHATS, f"{number} together")),
                 }
                 for number in range(NUM_ROUNDS)
             ]
@@ -92,7 +92,7 @@ def _chat(label: str, topic: str) -> bytes:
 async def _follow(client: Client, sent: bytes, taken: dict[str, Any]) -> None:
     last = time.perf_counter()
     is_first = True
-    async for at, event in client.events(sent):
+    for at, event in await client.events(sent):
         if event.get("usage"):
             taken["num_tokens"] += event["usage"]["completion_tokens"]
         if not any(choice["delta"].get("content") for choice in event["choices"]):

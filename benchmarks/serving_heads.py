@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Sequence
+from pathlib import Path
 from statistics import median
 from typing import Any
 
@@ -13,44 +14,63 @@ from headway.runtime.threads import usable_cpu_count
 
 from .environment import describe_environment
 from .sentences import real_sentences
-from .serving_process import Client, artifact, request, server
+from .serving_process import Client, Serving, artifact, request, run_clients, server
 
 NUM_CLIENTS = 32
-NUM_ROUNDS = 2
+NUM_ROUNDS = 3
 NUM_TEXTS = 320
 PAUSE_S = 0.1
+DTYPES = ("fp32", "int8", "q8", "q4")
+
+_ONE = "one client"
+_MANY = f"{NUM_CLIENTS} clients"
+_ONE_IN_PROCESS = "in process, one by one"
+_LIST_IN_PROCESS = "in process, one list"
 
 
 def run() -> dict[str, Any]:
     """Measure, and return the record that report.py prints."""
     threads = usable_cpu_count()
-    folder = artifact("minilm")
+    folder = artifact("minilm", DTYPES)
     texts = real_sentences(NUM_TEXTS)
-    requests = [request("/embed", {"inputs": text}) for text in texts]
-    embed = pipeline("embed", model=str(folder), device="cpu", num_threads=threads)
-    rounds = []
-    with server(f"minilm={folder}", "--threads", str(threads)) as port:
-        for number in range(NUM_ROUNDS + 1):
-            taken = {
-                "one client, one text after the other": asyncio.run(_send_all(port, requests, 1)),
-                f"{NUM_CLIENTS} clients at once": asyncio.run(_send_all(port, requests, NUM_CLIENTS)),
-                "in process, one text after the other": _in_process(embed, texts, 1),
-                f"in process, lists of {NUM_CLIENTS} texts": _in_process(embed, texts, NUM_CLIENTS),
-                "in process, all texts in one list": _in_process(embed, texts, NUM_TEXTS),
-            }
-            if number:  # the first is the warm-up
-                rounds.append(taken)
+    rounds = {dtype: _measure(folder, dtype, texts, threads) for dtype in DTYPES}
     return {
-        "title": f"{NUM_TEXTS} sentences of mixed length, one a request, through all-MiniLM-L6-v2, float32",
+        "title": f"{NUM_TEXTS} sentences of mixed length, one a request, through all-MiniLM-L6-v2",
         "settings": (
             f"{threads} threads, the server in a process of its own, its clients in another, in turns, medians of "
-            f"{NUM_ROUNDS} rounds after a warm-up; ratios are medians of each round's ratio. The lines in process show "
-            "what joining texts into a batch is worth on this machine without any server."
+            f"{NUM_ROUNDS} rounds after a warm-up; ratios are medians of each round's ratio. CPU is processor time a "
+            "text, of the server's own process, of the model's, and of all clients together. The lines in process show "
+            "what joining texts is worth on this machine without any server."
         ),
         "machine": describe_environment(),
-        "rows": [_row(name, rounds) for name in rounds[0]],
+        "rows": [_row(dtype, name, rounds[dtype]) for dtype in DTYPES for name in rounds[dtype][0]],
         "rounds": rounds,
     }
+
+
+def _measure(folder: Path, dtype: str, texts: Sequence[str], threads: int) -> list[dict[str, dict[str, Any]]]:
+    """What each round took, by line of the table; the warm-up is left out."""
+    requests = [request("/embed", {"inputs": text}) for text in texts]
+    embed = pipeline("embed", model=str(folder), dtype=dtype, device="cpu", num_threads=threads)
+    rounds = []
+    with server(f"minilm={folder}", "--threads", str(threads), "--dtype", dtype) as serving:
+        for _ in range(NUM_ROUNDS + 1):
+            rounds.append(
+                {
+                    _ONE: _over_http(serving, requests, 1),
+                    _MANY: _over_http(serving, requests, NUM_CLIENTS),
+                    _ONE_IN_PROCESS: _in_process(embed, texts, 1),
+                    _LIST_IN_PROCESS: _in_process(embed, texts, NUM_TEXTS),
+                }
+            )
+    return rounds[1:]
+
+
+def _over_http(serving: Serving, requests: Sequence[bytes], num_clients: int) -> dict[str, Any]:
+    before = serving.cpu_seconds()
+    taken = run_clients(_send_all(serving.port, requests, num_clients))
+    after = serving.cpu_seconds()
+    return {**taken, "cpu_ms": {name: (after[name] - before[name]) / len(requests) * 1000 for name in after}}
 
 
 async def _send_all(port: int, requests: Sequence[bytes], num_clients: int) -> dict[str, Any]:
@@ -85,13 +105,17 @@ def _in_process(embed: Any, texts: Sequence[str], num_together: int) -> dict[str
     return {"seconds": time.perf_counter() - started, "milliseconds": milliseconds}
 
 
-def _row(name: str, rounds: list[dict[str, dict[str, Any]]]) -> dict[str, Any]:
-    base = "one client, one text after the other"
-    every = [milliseconds for taken in rounds for milliseconds in taken[name]["milliseconds"]]
+def _row(dtype: str, name: str, rounds: list[dict[str, dict[str, Any]]]) -> dict[str, Any]:
+    mine = [taken[name] for taken in rounds]
+    every = [milliseconds for taken in mine for milliseconds in taken["milliseconds"]]
+    cpu = [taken["cpu_ms"] for taken in mine if "cpu_ms" in taken]
     return {
-        "": name,
-        "texts a second": len(rounds[0][base]["milliseconds"]) / median(taken[name]["seconds"] for taken in rounds),
+        "": f"{dtype}, {name}",
+        "texts a second": NUM_TEXTS / median(taken["seconds"] for taken in mine),
         "p50, ms": median(every),
         "p99, ms": float(np.percentile(every, 99)),
-        "throughput / one client's": median(taken[base]["seconds"] / taken[name]["seconds"] for taken in rounds),
+        "throughput / one client's": median(taken[_ONE]["seconds"] / taken[name]["seconds"] for taken in rounds),
+        "CPU ms: server": median(each["server"] for each in cpu) if cpu else None,
+        "model": median(each["workers"] for each in cpu) if cpu else None,
+        "clients": median(each["client"] for each in cpu) if cpu else None,
     }

@@ -32,7 +32,7 @@ def run() -> dict[str, Any]:
     threads = usable_cpu_count()
     folder = artifact("minilm")
     embed = pipeline("embed", model=str(folder), device="cpu", num_threads=threads)
-    with server(f"minilm={folder}", "--threads", str(threads)) as port, BlockingClient(port) as client:
+    with server(f"minilm={folder}", "--threads", str(threads)) as serving, BlockingClient(serving.port) as client:
         calls: dict[str, Callable[[], Any]] = {"in process": lambda: embed(SHORT_TEXT)}
         for name, body in REQUESTS.items():
             calls[name] = _call(client, request(name.partition(",")[0], body))

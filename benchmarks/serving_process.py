@@ -9,15 +9,19 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 from headway.runtime.errors import ExportError
 
 from .real_models import fetch
 
+Result = TypeVar("Result")
+
 _HOST = "127.0.0.1"
+_SUCCESS = b"HTTP/1.1 200 "
 
 
 def artifact(name: str, dtypes: Sequence[str] = ("fp32",)) -> Path:
@@ -32,9 +36,27 @@ def artifact(name: str, dtypes: Sequence[str] = ("fp32",)) -> Path:
     return folder
 
 
+@dataclass(frozen=True)
+class Serving:
+    """A server that runs.
+
+    Args:
+        port: where it listens.
+        process_id: of its HTTP side; its workers are that process's children.
+    """
+
+    port: int
+    process_id: int
+
+    def cpu_seconds(self) -> dict[str, float]:
+        """Processor time taken so far by the server's own process, its workers together, and this process."""
+        workers = sum(map(_cpu_seconds, _children(self.process_id)))
+        return {"server": _cpu_seconds(self.process_id), "workers": workers, "client": _cpu_seconds(os.getpid())}
+
+
 @contextlib.contextmanager
-def server(*arguments: str) -> Iterator[int]:
-    """``headway serve`` with these arguments; gives the port it listens on.
+def server(*arguments: str) -> Iterator[Serving]:
+    """``headway serve`` with these arguments.
 
     Raises:
         ExportError: it ended before it was ready.
@@ -42,10 +64,31 @@ def server(*arguments: str) -> Iterator[int]:
     headway = str(Path(sys.executable).with_name("headway"))
     process = subprocess.Popen([headway, "serve", "--port", "0", *arguments], stderr=subprocess.PIPE, text=True)
     try:
-        yield _port(process)
+        yield Serving(_port(process), process.pid)
     finally:
         process.terminate()
         process.wait()
+
+
+def run_clients(clients: Coroutine[Any, Any, Result]) -> Result:
+    """Run clients in the event loop that costs least."""
+    try:
+        from uvloop import new_event_loop
+    except ModuleNotFoundError:
+        return asyncio.run(clients)
+    with asyncio.Runner(loop_factory=new_event_loop) as runner:
+        return runner.run(clients)
+
+
+def _children(process_id: int) -> list[int]:
+    listed = (path.read_text(encoding="ascii") for path in Path(f"/proc/{process_id}/task").glob("*/children"))
+    return [int(child) for children in listed for child in children.split()]
+
+
+def _cpu_seconds(process_id: int) -> float:
+    """User and system time of a process's threads: fields 14 and 15 of proc(5)'s stat."""
+    fields = Path(f"/proc/{process_id}/stat").read_text(encoding="ascii", errors="replace").rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def _port(process: subprocess.Popen[str]) -> int:
@@ -96,40 +139,81 @@ class BlockingClient:
                 return body
 
 
-class Client:
-    """One connection in an event loop that carries many of them."""
+class Client(asyncio.Protocol):
+    """One connection in an event loop that carries many of them; it reads no more of an answer than it has to."""
 
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._reader, self._writer = reader, writer
+    def __init__(self) -> None:
+        self._transport: Any = None
+        self._received = bytearray()
+        self._arrivals: list[tuple[int, float]] = []
+        self._is_whole: Callable[[bytearray], bool] = _is_whole_answer
+        self._answered: asyncio.Future[None] | None = None
 
     @classmethod
     async def open(cls, port: int) -> Self:
         """Connect."""
-        return cls(*await asyncio.open_connection(_HOST, port))
+        return (await asyncio.get_running_loop().create_connection(cls, _HOST, port))[1]
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Called by the loop."""
+        self._transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        """Called by the loop."""
+        self._received += data
+        self._arrivals.append((len(self._received), time.perf_counter()))
+        if self._answered is None or self._answered.done():
+            return
+        try:
+            if self._is_whole(self._received):
+                self._answered.set_result(None)
+        except ConnectionError as error:
+            self._answered.set_exception(error)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Called by the loop."""
+        if self._answered is not None and not self._answered.done():
+            self._answered.set_exception(ConnectionError("The server closed the connection."))
 
     async def send(self, sent: bytes) -> bytes:
         """The body of the answer to a request; raises as :meth:`BlockingClient.send`."""
-        self._writer.write(sent)
-        head = await self._reader.readuntil(b"\r\n\r\n")
-        return await self._reader.readexactly(_content_length(head))
+        await self._send(sent, _is_whole_answer)
+        return bytes(self._received.partition(b"\r\n\r\n")[2])
 
-    async def events(self, sent: bytes) -> AsyncIterator[tuple[float, Any]]:
-        """Each server-sent event of the answer with the time it came, in seconds of ``time.perf_counter``."""
-        self._writer.write(sent)
-        _require_success(await self._reader.readuntil(b"\r\n\r\n"))
-        while True:
-            line = await self._reader.readline()
-            if line.startswith(b"data: [DONE]"):
-                # What is left is the end of the chunked body, and then the next answer.
-                await self._reader.readuntil(b"0\r\n\r\n")
-                return
-            if line.startswith(b"data: "):
-                yield time.perf_counter(), json.loads(line[6:])
+    async def events(self, sent: bytes) -> list[tuple[float, Any]]:
+        """Each server-sent event of the answer with the time it came, in seconds of ``time.perf_counter``.
+
+        They are read once all have come, so that reading takes no time from the server; raises as :meth:`send`.
+        """
+        await self._send(sent, _is_whole_stream)
+        found = []
+        start = 0
+        for size, at in self._arrivals:
+            end = self._received.rfind(b"\n", start, size) + 1 or start
+            lines = bytes(self._received[start:end]).split(b"\n")
+            found += [(at, json.loads(line[6:])) for line in lines if line.startswith(b"data: {")]
+            start = end
+        return found
 
     async def close(self) -> None:
         """Leave."""
-        self._writer.close()
-        await self._writer.wait_closed()
+        self._transport.close()
+
+    async def _send(self, sent: bytes, is_whole: Callable[[bytearray], bool]) -> None:
+        self._received, self._arrivals, self._is_whole = bytearray(), [], is_whole
+        self._answered = asyncio.get_running_loop().create_future()
+        self._transport.write(sent)
+        await self._answered
+
+
+def _is_whole_answer(received: bytearray) -> bool:
+    head, separator, body = received.partition(b"\r\n\r\n")
+    return bool(separator) and len(body) >= _content_length(bytes(head))
+
+
+def _is_whole_stream(received: bytearray) -> bool:
+    """Whether the last chunk is there; an answer that is no stream is an error, and raises."""
+    return received.endswith(b"0\r\n\r\n") if received.startswith(_SUCCESS) else _is_whole_answer(received)
 
 
 def _content_length(head: bytes) -> int:
@@ -139,5 +223,5 @@ def _content_length(head: bytes) -> int:
 
 
 def _require_success(head: bytes) -> None:
-    if b" 200 " not in head.split(b"\r\n")[0]:
+    if not head.startswith(_SUCCESS):
         raise ConnectionError(f"The server answered {head.splitlines()[0].decode()!r}.")
