@@ -13,6 +13,8 @@ import transformers
 from headway.runtime.artifact import Manifest, write_manifest
 from headway.runtime.errors import CheckpointError, OptionError
 
+from .card import write_card
+from .card_facts import CardFacts, card_of
 from .decoder import export_decoder
 from .genai import require_decoder, write_genai
 from .heads import export_head
@@ -109,6 +111,8 @@ def export(
             with stages.stage("genai"):
                 manifest = write_genai(folder, manifest, dtypes[0])
                 write_manifest(folder, manifest)
+        facts = CardFacts(Path(output).resolve().name, folder, manifest, card_of(checkpoint.folder))
+        write_card(facts, existing=Path(output))
     return ExportReport(Path(output), manifest, stages.seconds)
 
 

@@ -16,6 +16,7 @@ import transformers
 
 from headway.runtime.errors import CheckpointError, MissingWeightsError
 
+from .card_facts import CARD
 from .checkpoint_errors import reading, require_place
 from .save import COMPANION_PATTERNS
 from .tasks import Task, class_of_task, infer_task, resolve_task, task_of_architecture
@@ -199,12 +200,13 @@ def _folder_of(source: Any, config: Any, hub: Mapping[str, Any]) -> Path:
     subfolder = hub.get("subfolder", "")
     folder = _local_folder(source)
     if folder is None:
+        patterns = (*COMPANION_PATTERNS, CARD)
         snapshot = huggingface_hub.snapshot_download(
             str(source),
             revision=getattr(config, "_commit_hash", None) or hub["revision"],
             cache_dir=hub["cache_dir"],
             token=hub["token"],
-            allow_patterns=[f"{subfolder}/{pattern}" if subfolder else pattern for pattern in COMPANION_PATTERNS],
+            allow_patterns=[f"{subfolder}/{pattern}" if subfolder else pattern for pattern in patterns],
         )
         folder = Path(snapshot)
     return folder / subfolder
