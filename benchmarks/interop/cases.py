@@ -104,6 +104,7 @@ CASES: Sequence[Case] = (
     Case("t5-title", "optimum"),
     Case("t5-title", "optimum", "parts"),
     Case("t5-title", "transformers", refusal="has no encoder"),
+    Case("t5-title", "transformers", "encoder"),
     Case("minilm", "optimum"),
     Case("minilm", "optimum", "optimized", "optimized"),
     Case("minilm", "optimum", "quantized", "int8"),

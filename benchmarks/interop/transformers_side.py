@@ -15,7 +15,11 @@ _OUTPUTS = {"encoder": "last_hidden_state", "classifier": "logits"}
 
 
 def export(request: Request) -> None:
-    """Export with dynamic axes; ``chunks`` lets the graph of later tokens take several at once."""
+    """Export with dynamic axes.
+
+    ``chunks`` lets the graph of later tokens take several at once; ``encoder`` adds the encoder of an encoder-decoder,
+    which the exporter itself leaves out.
+    """
     import torch
     import transformers
     from transformers.exporters.exporter_onnx import OnnxConfig, OnnxExporter
@@ -27,6 +31,8 @@ def export(request: Request) -> None:
     if request.kind.endswith("-lm"):
         chunks = request.variant == "chunks"
         exported = exporter.export_for_generation(model, inputs, config, multi_token_decode=chunks)
+        if request.variant == "encoder":
+            exported.components["encoder"] = exporter.export(model.get_encoder(), inputs, config).components["model"]
     else:
         exported = exporter.export(model, inputs, config)
     exported.save_pretrained(request.folder)
@@ -37,15 +43,16 @@ def answer(request: Request) -> Answer:
     import torch
     from transformers.exporters.base import ExportedModel
 
-    if request.kind == "seq2seq-lm":
-        # What it exports of an encoder-decoder lacks the encoder.
+    if request.kind == "seq2seq-lm" and request.variant != "encoder":
+        # Without the encoder nobody can run it.
         return Answer([])
     model = ExportedModel.from_pretrained(Path(request.folder))
     rows = [torch.tensor([row]) for row in request.rows]
-    if request.kind != "causal-lm":
+    if not request.num_tokens:
         outputs = [model(input_ids=ids, attention_mask=torch.ones_like(ids)) for ids in rows]
         return Answer([output[_OUTPUTS[request.kind]][0].tolist() for output in outputs])
-    answers = [_greedy(model, ids, request.num_tokens) for ids in rows]
+    greedy = _greedy if request.kind == "causal-lm" else _greedy_title
+    answers = [greedy(model, ids, request.num_tokens) for ids in rows]
     return Answer([logits for logits, _ in answers], [tokens for _, tokens in answers])
 
 
@@ -65,6 +72,28 @@ def _greedy(model: Any, ids: Any, num_tokens: int) -> tuple[list[float], list[in
         step = {"input_ids": torch.tensor([tokens[-1:]]), "position_ids": positions[:, -1:] + len(tokens)}
         output = runners["decode"](**step, past_key_values=output.past_key_values)
         tokens.append(_likeliest(output.logits[0, -1], model.config.eos_token_id))
+    return first.tolist(), tokens
+
+
+def _greedy_title(model: Any, ids: Any, num_tokens: int) -> tuple[list[float], list[int]]:
+    """The same of an encoder-decoder, after the token that begins every text."""
+    import torch
+    from transformers import DynamicCache, EncoderDecoderCache
+    from transformers.modeling_outputs import BaseModelOutput
+
+    runners, config = model.runners, model.config
+    mask = torch.ones_like(ids)
+    hidden = BaseModelOutput(last_hidden_state=runners["encoder"](input_ids=ids, attention_mask=mask).last_hidden_state)
+    begin = torch.tensor([[config.decoder_start_token_id]])
+    caches = EncoderDecoderCache(DynamicCache(config=config), DynamicCache(config=config))
+    shared = {"attention_mask": mask, "encoder_outputs": hidden}
+    output = runners["prefill"](decoder_input_ids=begin, past_key_values=caches, **shared)
+    first = output.logits[0, -1]
+    tokens = [_likeliest(first, config.eos_token_id)]
+    while len(tokens) < num_tokens:
+        step = torch.tensor([tokens[-1:]])
+        output = runners["decode"](decoder_input_ids=step, past_key_values=output.past_key_values, **shared)
+        tokens.append(_likeliest(output.logits[0, -1], config.eos_token_id))
     return first.tolist(), tokens
 
 

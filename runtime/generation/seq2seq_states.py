@@ -92,6 +92,9 @@ class HiddenStateGraphs(Seq2SeqGraphs):
         self._require_fitting()
         self.can_share = False
         self.takes_one_token = False
+        self._begins_with_one = any(
+            spec.shape[1] == 1 for spec in first.inputs if spec.name in ("input_ids", "decoder_input_ids")
+        )
         self.vocab_size = facts.vocab_size_of(first)
         self.cross_attention_names = []
 
@@ -134,12 +137,13 @@ class HiddenStateGraphs(Seq2SeqGraphs):
         if not self.keeps_states:
             cache.token_ids = np.concatenate([cache.token_ids, input_ids], axis=1)
             logits = self._run_first(cache, cache.token_ids)[:, -num_tokens:]
-        elif cache.length == 0:
+        elif cache.length == 0 and (num_tokens == 1 or not self._begins_with_one):
             logits = self._run_first(cache, input_ids)
         else:
             # What was traced on one token does not always take several.
-            steps = [self._run_step(cache, input_ids[:, column : column + 1]) for column in range(num_tokens)]
-            return np.concatenate(steps, axis=1)
+            columns = np.split(input_ids, num_tokens, axis=1)
+            pieces = [(self._run_step if cache.length else self.run)(cache, column) for column in columns]
+            return np.concatenate(pieces, axis=1)
         cache.length += num_tokens
         return logits
 

@@ -320,3 +320,39 @@ def write_transformers_export(folder: Path, *, num_tokens: str | int = 1) -> Pat
     manifest = {"schema_version": 1, "export_format": "onnx", "components": components}
     (folder / "export.json").write_text(json.dumps(manifest))
     return folder
+
+
+def write_transformers_seq2seq(folder: Path) -> Path:
+    """What transformers' exporter writes of an encoder-decoder, with its encoder as a component beside."""
+    cache = "past_key_values.{}_attention_cache.layers.0.keys"
+    own, cross = cache.format("self"), cache.format("cross")
+    shared = {"encoder_attention_mask": "attention_mask", "input_ids": "decoder_input_ids"}
+    hidden = {"encoder_hidden_states": "encoder_outputs.last_hidden_state"}
+    past = {"past_key_values.0.decoder.key": f"input.{own}", "past_key_values.0.encoder.key": f"input.{cross}"}
+    prefill = {"present.0.decoder.key": own, "present.0.encoder.key": cross}
+    encoder_graph().save(folder / "encoder.onnx", data="encoder.onnx.data")
+    for name, graph, names in (
+        ("prefill", cross_decoder(takes_past=False, takes_hidden=True), {**hidden, **prefill}),
+        (
+            "decode",
+            cross_decoder(takes_past=True, takes_hidden=False),
+            {**past, "present.0.decoder.key": f"output.{own}"},
+        ),
+    ):
+        graph.save(folder / f"{name}.onnx")
+        model = onnx.load(folder / f"{name}.onnx")
+        _rename_values(model.graph, {**shared, **names})
+        ids = next(value for value in model.graph.input if value.name == "decoder_input_ids")
+        ids.type.tensor_type.shape.dim[1].dim_value = 1
+        onnx.save(model, folder / f"{name}.onnx")
+    components = {name: {"file": f"{name}.onnx", "metadata": {}} for name in ("encoder", "prefill", "decode")}
+    (folder / "export.json").write_text(json.dumps({"export_format": "onnx", "components": components}))
+    return folder
+
+
+def _rename_values(graph: Any, names: dict[str, str]) -> None:
+    for value in (*graph.input, *graph.output):
+        value.name = names.get(value.name, value.name)
+    for node in graph.node:
+        node.input[:] = [names.get(name, name) for name in node.input]
+        node.output[:] = [names.get(name, name) for name in node.output]

@@ -49,10 +49,15 @@ def _without_cache(folder: Path) -> Path:
     return _config(folder)
 
 
+def _transformers(folder: Path) -> Path:
+    return _config(foreign.write_transformers_seq2seq(folder))
+
+
 LAYOUTS: dict[str, Callable[[Path], Path]] = {
     "three-files": _three_files,
     "merged": _merged,
     "without-cache": _without_cache,
+    "transformers": _transformers,
 }
 
 
@@ -125,5 +130,7 @@ def test_export_of_transformers_has_no_encoder(tmp_path: Path) -> None:
     graph.save(tmp_path / "prefill.onnx")
     components = {"prefill": {"file": "prefill.onnx", "metadata": {}}}
     (tmp_path / "export.json").write_text(json.dumps({"export_format": "onnx", "components": components}))
-    with pytest.raises(ArtifactNotFoundError, match=r"prefill takes encoder_outputs.last_hidden_state"):
+    with pytest.raises(
+        ArtifactNotFoundError, match=r"prefill takes encoder_outputs.last_hidden_state. Export model.get_"
+    ):
         AutoModelForSeq2SeqLM.from_pretrained(_config(tmp_path), device="cpu")
