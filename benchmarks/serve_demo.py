@@ -14,7 +14,8 @@ _TRY = """
 Once it serves, try it in a browser at http://localhost:{port}/ or from another terminal:
 
   curl localhost:{port}/v1/chat/completions -H 'Content-Type: application/json' \\
-    -d '{{"model": "chat", "messages": [{{"role": "user", "content": "What is the capital of France?"}}]}}'
+    -d '{{"model": "chat", "temperature": 0,
+         "messages": [{{"role": "user", "content": "What is the capital of France?"}}]}}'
   curl localhost:{port}/predict -H 'Content-Type: application/json' -d '{{"inputs": "I hate this so much!"}}'
   curl localhost:{port}/v1/embeddings -H 'Content-Type: application/json' \\
     -d '{{"model": "embeddings", "input": "A man is eating food."}}'

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -135,7 +136,8 @@ def model_folders(given: list[str]) -> dict[str, Path]:
     for argument in given:
         name, separator, folder = argument.partition("=")
         if not separator:
-            name, folder = Path(argument).resolve().name, argument
+            # The name that was written, also where it is a link to a folder of another name.
+            name, folder = Path(os.path.abspath(argument)).name, argument
         if not name or not folder:
             raise OptionError(f"{argument!r} is not [NAME=]DIR.")
         if name in folders:

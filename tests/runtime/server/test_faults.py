@@ -19,6 +19,8 @@ import pytest
 from serving import RunningServer, events, process, running
 from tiny_graphs import classifier_model, word_vectors, write_artifact
 
+from headway.runtime.commands.serve import model_folders
+from headway.runtime.errors import OptionError
 from headway.runtime.server.protocol import LimitedProtocol
 from headway.runtime.server.settings import EngineSettings, HeadSettings, ServerSettings
 
@@ -227,6 +229,16 @@ def test_a_model_that_does_not_load_leaves_the_others(head_folders: dict[str, Pa
         assert server.get("/v2/health/ready").status_code == 503
         assert server.post("/embed", {"inputs": "good"}).status_code == 200
         assert server.post("/predict", {"inputs": "good", "model": "broken"}).status_code == 503
+
+
+def test_models_are_called_as_their_paths_are_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "release-7").mkdir()
+    (tmp_path / "current").symlink_to(tmp_path / "release-7")
+    monkeypatch.chdir(tmp_path / "release-7")
+    given = [".", str(tmp_path / "current") + "/", f"chat={tmp_path}"]
+    assert list(model_folders(given)) == ["release-7", "current", "chat"]
+    with pytest.raises(OptionError, match="Two models are called current"):
+        model_folders(["current", "x/current"])
 
 
 def test_an_artifact_replaced_while_it_is_served(tmp_path: Path) -> None:
