@@ -104,6 +104,7 @@ def http_server(server: Server, when_ready: Callable[[], None] = lambda: None) -
         log_config=None,
         access_log=False,
         server_header=False,
+        proxy_headers=False,
         timeout_keep_alive=_KEEP_ALIVE_S,
         timeout_graceful_shutdown=int(server.settings.drain_timeout_s) or None,
         backlog=_BACKLOG,
