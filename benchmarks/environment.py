@@ -3,6 +3,7 @@
 import importlib.metadata
 import platform
 import re
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -55,17 +56,23 @@ def folder_bytes(folder: Path) -> int:
     return sum(files.values())
 
 
-def installed_bytes(*packages: str) -> int:
-    """Bytes of installed `packages` and of all they require, as a user of only these would have."""
+def installed_bytes(*packages: str, python: Path | None = None) -> int:
+    """Bytes of installed `packages` and of all they require, as a user of only these would have.
+
+    Args:
+        packages: names; one that is not installed counts nothing.
+        python: interpreter of the environment to look in, of the version that runs this; this one's by default.
+    """
     import packaging.requirements
 
+    places = [str(path) for path in python.parents[1].glob("lib*/python*/site-packages")] if python else sys.path
     found: dict[str, int] = {}
     waiting = list(packages)
     while waiting:
         name = re.sub(r"[-_.]+", "-", waiting.pop()).lower()
-        if name in found or _version(name) is None:
+        distribution = next(iter(importlib.metadata.distributions(name=name, path=places)), None)
+        if name in found or distribution is None:
             continue
-        distribution = importlib.metadata.distribution(name)
         paths = (Path(str(distribution.locate_file(file))) for file in distribution.files or [])
         found[name] = sum(path.stat().st_blocks * 512 for path in paths if path.is_file())
         for line in distribution.requires or []:

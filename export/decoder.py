@@ -19,6 +19,8 @@ from .decoder_fallback import GrowingTrace, trace_growing_decoder
 from .decoder_recompute import trace_recomputing_decoder
 from .decoder_trace import trace_decoder
 from .decoder_verify import verify_decoder
+from .fusions.base import apply_fusions
+from .fusions.out_in_weight import OutInWeight
 from .fusions.pipeline import fuse_decoder, fusion_summary
 from .graph import drop_unused_inputs, finish_graph, operator_counts, save_graph, tensor_specs
 from .inputs import longest_input
@@ -103,12 +105,12 @@ def _export_variant(
 
 def _through_interface(model: PreTrainedModel, max_length: int | None) -> DecoderTrace:
     traced = trace_decoder(model, max_length or _DEFAULT_POSITIONS)
-    fusions = fusion_summary(fuse_decoder(traced.graph))
+    outcomes = (*fuse_decoder(traced.graph), *apply_fusions(traced.graph, [OutInWeight()]))
     drop_unused_inputs(traced.graph)
     finish_graph(traced.graph, traced.axes(), traced.output_names)
     if traced.switch_position:
         traced.graph.metadata_props[ROTARY_SWITCH_KEY] = str(traced.switch_position)
-    return DecoderTrace(traced.graph, fusions)
+    return DecoderTrace(traced.graph, fusion_summary(outcomes))
 
 
 def _plain(model: PreTrainedModel, max_length: int | None, *, all_logits: bool = False) -> DecoderTrace:

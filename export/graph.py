@@ -9,8 +9,9 @@ from typing import Any
 
 import onnx_ir
 
-from headway.runtime.artifact import EXTERNAL_DATA_THRESHOLD_BYTES, TensorSpec
+from headway.runtime.artifact import EXTERNAL_DATA_THRESHOLD_BYTES, MAPPED_DATA_THRESHOLD_BYTES, TensorSpec
 from headway.runtime.errors import ExportError
+from headway.runtime.manifest import reads_weights_in_place
 
 from .onnx_writer import write_onnx
 
@@ -78,11 +79,14 @@ def weights_size_bytes(graph: onnx_ir.Model) -> int:
 def save_graph(graph: onnx_ir.Model, path: Path) -> list[Path]:
     """Write the graph, with its weights beside it in ``.onnx_data`` where they pass 1 GiB.
 
+    Those of a graph that reads them in place lie beside it from 128 MiB: so they can be mapped.
+
     Returns:
         The files written.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    if weights_size_bytes(graph) <= EXTERNAL_DATA_THRESHOLD_BYTES:
+    is_mapped = reads_weights_in_place(operator_counts(graph))
+    if weights_size_bytes(graph) <= (MAPPED_DATA_THRESHOLD_BYTES if is_mapped else EXTERNAL_DATA_THRESHOLD_BYTES):
         write_onnx(graph, path)
         return [path]
     data_name = f"{path.name}_data"

@@ -36,6 +36,7 @@ __all__ = [
     "EXTERNAL_DATA_THRESHOLD_BYTES",
     "FORMAT_VERSION",
     "MANIFEST_FILE",
+    "MAPPED_DATA_THRESHOLD_BYTES",
     "METADATA_PATTERNS",
     "ONNX_FOLDER",
     "Artifact",
@@ -53,6 +54,8 @@ __all__ = [
 ]
 
 EXTERNAL_DATA_THRESHOLD_BYTES = 1 << 30
+MAPPED_DATA_THRESHOLD_BYTES = 128 << 20
+"""The same for a graph that reads its weights in place: only a file beside the graph can be mapped into memory."""
 
 PYTORCH_WEIGHT_PATTERNS = ("*.safetensors", "pytorch_model*.bin", "*.gguf", "model*.pt")
 

@@ -58,6 +58,28 @@ class Component:
     operators: Mapping[str, int] = field(default_factory=dict)
     defaults: Mapping[str, int] | None = None
 
+    @property
+    def reads_weights_in_place(self) -> bool:
+        """Whether one token's step reads the weights as they lie in the file; see :func:`reads_weights_in_place`."""
+        return reads_weights_in_place(self.operators)
+
+
+def reads_weights_in_place(operators: Mapping[str, int]) -> bool:
+    """Whether every product of a graph takes its weight as (out, in).
+
+    For one row such a product is as fast on the file, mapped into memory, as on weights that ONNX Runtime packs anew
+    for every session.
+
+    Args:
+        operators: operator → how many nodes.
+    """
+    return "com.microsoft.FusedMatMul" in operators and not _PACKED_PRODUCTS & set(operators)
+
+
+_PACKED_PRODUCTS = frozenset(
+    {"MatMul", "Gemm", "MatMulInteger", "com.microsoft.MatMulNBits", "com.microsoft.DynamicQuantizeMatMul"}
+)
+
 
 @dataclass(frozen=True)
 class Variant:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from .artifact import TensorSpec
 from .batch_runs import BatchRuns, RunPlan, has_independent_rows
 from .errors import CorruptArtifactError, InputError, OptionError, ProviderError
+from .generation.memory import available_memory_bytes
 from .onnx_file import check_onnx_file
 from .providers import (
     CPU_PROVIDER,
@@ -34,6 +35,9 @@ logger = logging.getLogger("headway")
 Array = NDArray[Any]
 
 MAX_THREADS = 1024
+
+# What packing takes, as a multiple of the graph.
+_MEMORY_TO_PACK = 1.5
 
 _DTYPES: Mapping[str, str] = {
     "tensor(float)": "float32",
@@ -69,6 +73,8 @@ class SessionOptions:
         memory_limit_bytes: most memory that CUDA's arena takes; None for no limit.
         cuda_graph: on CUDA, record a step of a language model once and repeat it.
         runs: how large batches are cut into runs (see :mod:`headway.runtime.batch_runs`); empty runs them whole.
+        prepack: copy weights into the order that kernels read fastest. Without it, weights in a file beside the graph
+            are mapped and read in place: the session opens at once and takes no memory for them. The CPU only.
     """
 
     device: str | int = "auto"
@@ -81,6 +87,7 @@ class SessionOptions:
     memory_limit_bytes: int | None = None
     cuda_graph: bool = False
     runs: tuple[RunPlan, ...] = ()
+    prepack: bool = True
 
 
 class Session:
@@ -113,6 +120,7 @@ class Session:
         self.output_names = tuple(spec.name for spec in self.outputs)
         self._output_list = list(self.output_names)
         self._twin: Session | None = None
+        self._packed: Session | None = None
         self._lock = threading.Lock()
         self._batch_runs = self._plan_runs()
 
@@ -151,6 +159,25 @@ class Session:
             if self._twin is None:
                 self._twin = Session(self.path, self.folder, replace(self.options, num_threads=1, runs=()))
         return self._twin
+
+    def packed(self) -> Session:
+        """This graph in a session that packs its weights, for products of many rows; opened once, when needed.
+
+        It is this session itself where that packs already, or where memory is too short for another copy.
+        """
+        if self.options.prepack or self.provider != CPU_PROVIDER:
+            return self
+        with self._lock:
+            if self._packed is None:
+                is_possible = self._has_memory_to_pack()
+                options = replace(self.options, prepack=True)
+                self._packed = Session(self.path, self.folder, options) if is_possible else self
+        return self._packed
+
+    def _has_memory_to_pack(self) -> bool:
+        files = [self.path, *check_onnx_file(self.path, self.folder)]
+        needed, available = _MEMORY_TO_PACK * sum(file.stat().st_size for file in files), available_memory_bytes()
+        return available is None or needed <= available
 
     def _run_whole(self, feeds: Mapping[str, Array], output_names: Sequence[str]) -> list[Array]:
         try:
@@ -210,6 +237,8 @@ def _ort_options(options: SessionOptions, provider: Provider) -> Any:
     ort_options.intra_op_num_threads = int(threads) if threads else usable_cpu_count()
     ort_options.inter_op_num_threads = 1
     ort_options.enable_cpu_mem_arena = options.arena
+    if not options.prepack:
+        ort_options.add_session_config_entry("session.disable_prepacking", "1")
     # What goes wrong on the CPU comes as an exception; other providers log what they lack and are dropped.
     ort_options.log_severity_level = 4 if provider_name(provider) == CPU_PROVIDER else 3
     for name, value in (options.config or {}).items():
@@ -237,7 +266,7 @@ def _open(path: Path, options: SessionOptions, providers: list[Provider]) -> Any
 
 def _open_prepared(files: Sequence[Path], options: SessionOptions) -> Any | None:
     """A session on the graph's entry in the cache, made now if it is due; None to open the graph itself."""
-    if options.cache is False:
+    if options.cache is False or not options.prepack:
         return None
     entry = prepared_graph(files, options.config or {}, import_onnxruntime().__version__)
     if entry is None:

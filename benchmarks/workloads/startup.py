@@ -11,7 +11,7 @@ from typing import Any
 from headway.runtime.threads import usable_cpu_count
 
 from ..contest import say
-from ..environment import describe_environment
+from ..environment import describe_environment, installed_bytes
 from ..peers.environments import PeerUnavailableError, environment_python
 from ..peers.worker import worker_variables
 from ..real_models import fetch
@@ -22,9 +22,6 @@ from .preparation import classifier_checkpoint, headway_artifact, original_gguf,
 
 NUM_ROUNDS = 7
 _FIRST_ANSWER = "headway.benchmarks.peers.first_answer"
-_INSTALLED = (
-    "import sys; from headway.benchmarks.environment import installed_bytes; print(installed_bytes(*sys.argv[1:]))"
-)
 
 
 @dataclass(frozen=True)
@@ -162,8 +159,7 @@ def _ready(
             unavailable[starter.name] = str(error)
             continue
         if starter.name not in sizes:
-            command = [str(python), "-c", _INSTALLED, *starter.packages]
-            sizes[starter.name] = int(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+            sizes[starter.name] = installed_bytes(*starter.packages, python=python)
         yield starter, python, model
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ..artifact import Artifact
@@ -57,7 +57,7 @@ class DecoderGraphs:
             return cls(Session(artifact.model_file(file_name=file_name), artifact.folder, options))
         files = artifact.components(dtype)
         step_name, prefill_name = _chosen(artifact, files, dtype)
-        step = Session(files[step_name], artifact.folder, options)
+        step = Session(files[step_name], artifact.folder, _step_options(artifact, step_name, dtype, options))
         prefill = None
         if prefill_name is not None and _needs(prefill_name, step):
             prefill = Session(files[prefill_name], artifact.folder, options)
@@ -75,6 +75,17 @@ def _chosen(artifact: Artifact, files: Mapping[str, Path], dtype: str | None) ->
         f"{', '.join(files) or 'no such precision, but ' + ', '.join(artifact.variants)}. "
         "Pass dtype= for another precision, or file_name= for one file."
     )
+
+
+def _step_options(
+    artifact: Artifact, name: str, dtype: str | None, options: SessionOptions | None
+) -> SessionOptions | None:
+    """How to open a graph for single steps: one that reads its weights in place is not packed for them."""
+    variant = artifact.manifest.variants.get(artifact.chosen_dtype(dtype)) if artifact.manifest else None
+    component = variant.components.get(name) if variant else None
+    if component is None or not component.reads_weights_in_place:
+        return options
+    return replace(options or SessionOptions(), prepack=False)
 
 
 def _needs(prefill_name: str, step: Session) -> bool:

@@ -45,7 +45,7 @@ def test_one_attention_per_layer_and_packed_projections(artifact):
     assert operators["com.microsoft.GroupQueryAttention"] == num_layers
     assert operators["com.microsoft.SkipSimplifiedLayerNormalization"] == 2 * num_layers
     # Gate and up, down, attention's output, and query, key and value; the output projection last.
-    assert operators["MatMul"] == 4 * num_layers + 1
+    assert operators["com.microsoft.FusedMatMul"] == 4 * num_layers + 1
     assert "Where" not in operators
 
 

@@ -4,6 +4,7 @@ from fusion_graphs import operators, parse, rewritten
 
 from headway.export.fusions.flattened_linear import FlattenedLinear
 from headway.export.fusions.linear import TransposedWeight
+from headway.export.fusions.out_in_weight import OutInWeight
 from headway.export.fusions.packed_projections import PackedAttentionInput, PackedProjections
 
 GENERATOR = np.random.default_rng(0)
@@ -38,6 +39,35 @@ def test_a_tied_weight_stays_one():
     (outcome,) = rewritten(model, TransposedWeight(), feeds={"ids": np.array([0, 5])})
     assert list(outcome.refused) == ["the weight is tied"]
     assert list(model.graph.initializers) == ["weight"]
+
+
+def test_products_read_weights_as_the_checkpoint_has_them():
+    model = parse(
+        """g (int64[batch, seq] ids) => (float[batch, seq, 6] y) {
+            x = Gather (table, ids)
+            hidden = MatMul (x, weight)
+            transposed = Transpose <perm: ints = [1, 0]> (table)
+            y = MatMul (hidden, transposed)
+        }""",
+        weights={"table": normal(6, 4), "weight": normal(4, 4)},
+    )
+    weight = model.graph.initializers["weight"].const_value.numpy().copy()
+    (outcome,) = rewritten(model, OutInWeight(), feeds={"ids": np.array([[0, 5], [3, 1]])})
+    assert outcome.applied == 2
+    assert operators(model) == {"FusedMatMul": 2, "Gather": 1}
+    assert np.array_equal(model.graph.initializers["weight_out_in"].const_value.numpy(), weight.T)
+
+
+def test_a_weight_with_several_readers_is_left_as_it_is():
+    model = parse(
+        """g (float[batch, 4] x) => (float[batch, 4] y) {
+            hidden = MatMul (x, weight)
+            y = MatMul (hidden, weight)
+        }""",
+        weights={"weight": normal(4, 4)},
+    )
+    (outcome,) = rewritten(model, OutInWeight(), feeds={"x": normal(3, 4)})
+    assert outcome.refused == {"a weight has several readers": 2}
 
 
 PROJECTIONS = """g (float[batch, seq, 4] x) => (float[batch, seq, 6] a, float[batch, seq, 2] b) {{
