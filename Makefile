@@ -41,7 +41,7 @@ bench: $(DEV)/.installed  ## Measure beside every peer that installs; put tables
 	$(DEV_PYTHON) -m headway.benchmarks.report
 	$(DEV_PYTHON) -m headway.benchmarks.page
 
-interop: $(DEV)/.installed  ## Export models with other exporters and run their folders here and there (an hour at first)
+interop: $(DEV)/.installed  ## Run others' folders and docs/migrating.md here and there, and compare (an hour at first)
 	$(DEV_PYTHON) -m headway.benchmarks.interop
 
 coverage: $(DEV)/.installed  ## Export every model type and head that transformers knows; write docs/coverage.md (hours)

@@ -1,69 +1,66 @@
-"""``python -m headway.benchmarks.interop [--only TEXT] [--json PATH]``: folders of other exporters, run by Headway."""
+"""Others' folders run here, Headway's elsewhere, and docs/migrating.md: ``python -m headway.benchmarks.interop``."""
 
 import argparse
 import json
-import subprocess
 import sys
-import tempfile
+from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 
-from headway.benchmarks.peers.environments import PeerUnavailableError, environment_python
-from headway.benchmarks.peers.worker import worker_variables
+from headway.benchmarks.peers.environments import PeerUnavailableError
 
 from .cases import CASES, EXPORTERS, MODELS, Case
 from .compare import Result, compare
-from .request import Answer, Request
+from .migrating_run import migrating_results
+from .opened_run import opened_results
+from .request import Request
+from .sides import ask
 
 
 def main() -> int:
-    """Compare all folders, or those whose name holds a text; the status is 1 where one disagrees."""
+    """Compare everything, or that whose name holds a text; the status is 1 where something disagrees."""
     parser = argparse.ArgumentParser(prog="python -m headway.benchmarks.interop", description=__doc__)
-    parser.add_argument("--only", default="", help="folders whose name holds this")
+    parser.add_argument(
+        "--only", default="", help="folders (headway-… are its own) and snippets (migrating-…) whose name holds this"
+    )
     parser.add_argument("--json", type=Path, help="write the results there as well")
     arguments = parser.parse_args()
-    results = {case.folder.name: _result(case) for case in CASES if arguments.only in case.folder.name}
+    results = {}
+    for name, result in _all_results(arguments.only):
+        results[name] = result
+        _print_line(name, result)
     if arguments.json:
         values = {name: asdict(result) for name, result in results.items()}
         arguments.json.write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
     failed = [name for name, result in results.items() if not result.passed]
-    sys.stdout.write(f"\n{len(results) - len(failed)} of {len(results)} folders as expected\n")
+    sys.stdout.write(f"\n{len(results) - len(failed)} of {len(results)} as expected\n")
     return 1 if failed else 0
 
 
+def _all_results(wanted: str) -> Iterator[tuple[str, Result]]:
+    """Name and outcome of each folder and each snippet whose name holds a text, as soon as it is known."""
+    for case in CASES:
+        if wanted in case.folder.name:
+            yield case.folder.name, _result(case)
+    yield from opened_results(wanted)
+    yield from migrating_results(wanted)
+
+
 def _result(case: Case) -> Result:
-    """One line of the table, printed as soon as it is known."""
     model = MODELS[case.model]
     rows = [list(row) for row in model.rows]
     request = Request(str(model.checkpoint()), str(case.folder), case.variant, model.kind, rows, model.num_tokens)
     try:
-        result = compare(case, request, _their_answer(case, request))
+        exporter = EXPORTERS[case.exporter]
+        return compare(case, request, ask(exporter.module, exporter.environment, request))
     except PeerUnavailableError as error:
-        result = Result(False, f"the exporter cannot be run here: {error}")
-    parts = [case.folder.name.ljust(32), "yes" if result.passed else "NO ", result.text, result.loop]
+        return Result(False, f"the exporter cannot be run here: {error}")
+
+
+def _print_line(name: str, result: Result) -> None:
+    parts = [name.ljust(38), "yes" if result.passed else "NO ", result.text, result.loop]
     sys.stdout.write(" | ".join(part for part in parts if part) + "\n")
     sys.stdout.flush()
-    return result
-
-
-def _their_answer(case: Case, request: Request) -> Answer:
-    """What the exporter's own runtime gives; it exports the model first where that was not done before.
-
-    Raises:
-        PeerUnavailableError: the exporter cannot be installed, or failed.
-    """
-    exporter = EXPORTERS[case.exporter]
-    python = environment_python(exporter.environment) if exporter.environment else Path(sys.executable)
-    with tempfile.TemporaryDirectory() as folder:
-        asked, answered = Path(folder, "request.json"), Path(folder, "answer.json")
-        request.save(asked)
-        command = [str(python), "-m", f"{__package__}.{exporter.module}", str(asked), str(answered)]
-        done = subprocess.run(
-            command, env=worker_variables(threads=1), capture_output=True, text=True, errors="replace", check=False
-        )
-        if done.returncode:
-            raise PeerUnavailableError(" ".join(done.stderr.split()[-40:]) or "it ended without saying why")
-        return Answer(**json.loads(answered.read_text(encoding="utf-8")))
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ from .workers.remote_model import RemoteModel
 logger = logging.getLogger("headway")
 
 # What clients of servers with a single model send for its name.
-_STAND_INS = ("dummy", "tgi")
+_STAND_INS = ("dummy", "tgi", "text-embeddings-inference")
 
 # Between finding a model and queueing at it a request is read, rendered and tokenized.
 _RETIRE_AFTER_S = 5.0
