@@ -48,8 +48,8 @@ def _link_for_both(folder: Path, name: str, checkpoint: Path) -> None:
     for path in checkpoint.iterdir():
         if path.name != _TOKENIZER_SETTINGS:
             link(target, path.name, path)
-    changed = {**settings, "tokenizer_class": "PreTrainedTokenizerFast"}
-    (target / _TOKENIZER_SETTINGS).write_text(json.dumps(changed), encoding="utf-8")
+    names = {"tokenizer_class": "PreTrainedTokenizerFast", "model_input_names": ["input_ids", "attention_mask"]}
+    (target / _TOKENIZER_SETTINGS).write_text(json.dumps({**settings, **names}), encoding="utf-8")
 
 
 def make_heads(folder: Path, trunk: Path) -> None:
