@@ -8,5 +8,12 @@ const { folder, task, dtype, texts, options } = JSON.parse(readFileSync(asked, '
 env.allowRemoteModels = false;
 env.localModelPath = `${dirname(folder)}/`;
 const run = await pipeline(task, basename(folder), { dtype });
-const output = await run(texts, options);
+let output;
+if (task === 'text-generation') {
+  // Of a batch it goes on writing texts that have ended.
+  output = [];
+  for (const text of texts) output.push(await run(text, options));
+} else {
+  output = await run(texts, options);
+}
 writeFileSync(answered, JSON.stringify(typeof output.tolist === 'function' ? output.tolist() : output));
