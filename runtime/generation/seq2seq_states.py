@@ -110,6 +110,12 @@ class HiddenStateGraphs(Seq2SeqGraphs):
                         f"{session.path} has the input {spec.name} {spec.dtype}{list(spec.shape)}, which is not "
                         f"understood; a decoder's are {', '.join(_KNOWN_INPUTS)} and past_key_values.…"
                     )
+        for spec in self.past_specs:
+            if spec.rank == 4 and isinstance(spec.shape[2], int):
+                raise UnsupportedFormatError(
+                    f"{self.decoder.path} takes {spec.name} {list(spec.shape)}: a past of just {spec.shape[2]} tokens. "
+                    "Export it on a decoder prompt of several tokens, or the checkpoint with `headway export`."
+                )
         needed = {"logits", *self._present_names, *self._cross_names} if self.keeps_states else {"logits"}
         missing = needed - set(self.first.output_names) | {"last_hidden_state"} - set(self.encoder.output_names)
         if missing:

@@ -8,6 +8,7 @@ from typing import Any
 
 import foreign_folders as foreign
 import numpy as np
+import onnx
 import pytest
 from foreign_folders import START_ID, cross_decoder, greedy, source_worth, sum_logits
 
@@ -134,3 +135,14 @@ def test_export_of_transformers_has_no_encoder(tmp_path: Path) -> None:
         ArtifactNotFoundError, match=r"prefill takes encoder_outputs.last_hidden_state. Export model.get_"
     ):
         AutoModelForSeq2SeqLM.from_pretrained(_config(tmp_path), device="cpu")
+
+
+def test_export_of_transformers_that_takes_one_step(tmp_path: Path) -> None:
+    """Traced on a text's first token, a step takes a past of just one: it cannot go on."""
+    folder = _transformers(tmp_path)
+    model = onnx.load(folder / "decode.onnx")
+    past = next(value for value in model.graph.input if "self_attention_cache" in value.name)
+    past.type.tensor_type.shape.dim[2].dim_value = 1
+    onnx.save(model, folder / "decode.onnx")
+    with pytest.raises(UnsupportedFormatError, match="a past of just 1 tokens"):
+        load_model(folder, device="cpu")
