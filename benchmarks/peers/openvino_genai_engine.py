@@ -13,6 +13,9 @@ _WEIGHTS: dict[str, dict[str, Any]] = {
     "int4": {"quantization": {"bits": 4, "sym": True, "group_size": 64, "ratio": 1.0}},
 }
 
+# A prompt of any length in one call, as LLMPipeline has it by itself.
+_MOST_TOKENS = 1 << 20
+
 
 def decoder(settings: Settings) -> Engine:
     """Rows of ids, all of one length → greedy tokens."""
@@ -21,7 +24,11 @@ def decoder(settings: Settings) -> Engine:
     import openvino_genai
 
     folder = _exported(settings)
-    pipeline = openvino_genai.LLMPipeline(folder, "CPU", **_runtime_options(settings))
+    scheduler = openvino_genai.SchedulerConfig()
+    # The same prompt comes again and again: what it computed the first time must not be the answer.
+    scheduler.enable_prefix_caching = False
+    scheduler.max_num_batched_tokens = _MOST_TOKENS
+    pipeline = openvino_genai.LLMPipeline(folder, "CPU", scheduler_config=scheduler, **_runtime_options(settings))
 
     def prepare(ids: Ids, num_tokens: int) -> tuple[Any, Any]:
         array = np.array(ids, dtype=np.int64)

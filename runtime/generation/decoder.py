@@ -37,8 +37,8 @@ ROTARY_SWITCH_KEY = "headway.rotary_switch_position"
 # Shorter runs are steps: a token of each row, or a few that were guessed.
 _LEAST_PREFILL_TOKENS = 16
 
-# Packing a graph's weights takes about as long as so many calls of several tokens lose without.
-_CALLS_BEFORE_PACKING = 32
+# A text takes two: its prompt, and a step that is repeated. Whoever generates a second one is likely to go on.
+_CALLS_BEFORE_PACKING = 3
 
 # Lengths that operators and shapes read on the host, whatever the device.
 _READ_ON_HOST = ("total_sequence_length", "num_logits_to_keep")
@@ -103,7 +103,7 @@ class Decoder:
         self._chooses_logits = "logits_to_keep" in self._dtypes
         self._records_steps = session.options.cuda_graph and self.place.is_separate
         metadata = session.ort_session.get_modelmeta().custom_metadata_map
-        self._wide_calls = 0
+        self._calls = 0
         self._switch_position = int(metadata.get(ROTARY_SWITCH_KEY, 0))
 
     def _require_one_cache(self) -> None:
@@ -324,11 +324,11 @@ class Decoder:
         """What is fastest for a call of so many tokens in each row."""
         if tokens >= _LEAST_PREFILL_TOKENS and self.prefill_session is not self.session:
             return self.prefill_session
-        if rows == tokens == 1:
-            return self.session
-        # Rows that run side by side go on for many steps; a prompt is one call.
-        self._wide_calls += 1 if rows == 1 else _CALLS_BEFORE_PACKING
-        return self.session.packed() if self._wide_calls >= _CALLS_BEFORE_PACKING else self.session
+        # Rows that run side by side gain the most.
+        self._calls += 1 if rows == 1 else _CALLS_BEFORE_PACKING
+        if self._calls >= _CALLS_BEFORE_PACKING:
+            self.session.pack()
+        return self.session
 
     def _bind_small(self, feeds: _Feeds) -> None:
         """Bind the inputs that are no cache: in place on the host, anew or at fixed addresses on a device."""

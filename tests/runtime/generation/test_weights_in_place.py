@@ -1,4 +1,4 @@
-"""A decoder that reads its weights where they lie in the file, and packs them once many rows run side by side."""
+"""A decoder reads its weights where they lie in the file at first, and packs them once it is used again or for rows."""
 
 import numpy as np
 import pytest
@@ -15,30 +15,43 @@ def fresh(causal_lm):
     return AutoModelForCausalLM.from_pretrained(causal_lm.name_or_path, device="cpu")
 
 
-def test_a_single_row_needs_no_packed_weights(fresh, tiny_llama):
+def assert_tokens_equal(ours, theirs, prompts):
+    expected = theirs.generate(torch.tensor(prompts), max_new_tokens=20, do_sample=False).numpy()
+    assert np.array_equal(ours.generate(prompts, max_new_tokens=20, do_sample=False), expected)
+
+
+def test_the_first_text_needs_no_packed_weights_and_the_second_packs_them(fresh, tiny_llama):
     session = fresh.decoder.session
-    expected = tiny_llama.generate(torch.tensor(PROMPTS[:1]), max_new_tokens=20, do_sample=False).numpy()
-    assert np.array_equal(fresh.generate(PROMPTS[:1], max_new_tokens=20, do_sample=False), expected)
+    opened = session.ort_session
     assert not session.options.prepack
-    assert session._packed is None
+    assert_tokens_equal(fresh, tiny_llama, PROMPTS[:1])
+    assert session.ort_session is opened
+    assert_tokens_equal(fresh, tiny_llama, PROMPTS[1:2])
+    packed = session.ort_session
+    assert packed is not opened
+    assert_tokens_equal(fresh, tiny_llama, PROMPTS[2:])
+    assert session.ort_session is packed
 
 
-def test_rows_side_by_side_run_on_packed_weights(fresh, tiny_llama):
-    expected = tiny_llama.generate(torch.tensor(PROMPTS), max_new_tokens=20, do_sample=False).numpy()
-    assert np.array_equal(fresh.generate(PROMPTS, max_new_tokens=20, do_sample=False), expected)
-    packed = fresh.decoder.session.packed()
-    assert packed is fresh.decoder.session._packed is packed.packed()
-    assert packed.options.prepack
+def test_rows_side_by_side_pack_at_once(fresh, tiny_llama):
+    opened = fresh.decoder.session.ort_session
+    assert_tokens_equal(fresh, tiny_llama, PROMPTS)
+    assert fresh.decoder.session.ort_session is not opened
 
 
-def test_many_prompts_one_by_one_pack_too(fresh):
-    for _ in range(40):
-        fresh(PROMPTS[:1])
-    assert fresh.decoder.session._packed is not None
+def test_a_text_that_was_begun_before_goes_on_after(fresh):
+    alone = AutoModelForCausalLM.from_pretrained(fresh.name_or_path, device="cpu")
+    begun, expected = fresh(PROMPTS[:1]), alone(PROMPTS[:1])
+    fresh.generate(PROMPTS, max_new_tokens=4, do_sample=False)
+    for token in (3, 14, 15):
+        begun = fresh([[token]], past_key_values=begun.past_key_values)
+        expected = alone([[token]], past_key_values=expected.past_key_values)
+        difference = np.abs(begun.logits - expected.logits).max()
+        assert difference < 1e-5 * np.abs(expected.logits).max()
 
 
 def test_too_little_memory_keeps_the_weights_in_place(fresh, tiny_llama, monkeypatch):
     monkeypatch.setattr(session_module, "available_memory_bytes", lambda: 1000)
-    expected = tiny_llama.generate(torch.tensor(PROMPTS), max_new_tokens=8, do_sample=False).numpy()
-    assert np.array_equal(fresh.generate(PROMPTS, max_new_tokens=8, do_sample=False), expected)
-    assert fresh.decoder.session.packed() is fresh.decoder.session
+    opened = fresh.decoder.session.ort_session
+    assert_tokens_equal(fresh, tiny_llama, PROMPTS)
+    assert fresh.decoder.session.ort_session is opened
