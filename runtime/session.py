@@ -163,16 +163,16 @@ class Session:
     def pack(self) -> None:
         """Open the graph anew with its weights packed, and run on that from now on: faster from the second call on.
 
-        Nothing changes where they are packed already, or where memory is too short for it.
+        Nothing changes where they are packed already, or where memory is too short for it. They lie in memory of this
+        process, not in the session cache: how fast a mapped file is depends on the pages that the kernel has it in.
         """
         if self._is_packed:
             return
         with self._lock:
             if not self._is_packed and self._has_memory_to_pack():
-                options = replace(self.options, prepack=True, cache=should_prepare(self.options.cache) or False)
-                files = [self.path, *check_onnx_file(self.path, self.folder)]
+                options = replace(self.options, prepack=True)
                 providers = resolve_providers(options.device, options.providers, _provider_settings(options))
-                self.ort_session = _open_prepared(files, options) or _open(self.path, options, providers)
+                self.ort_session = _open(self.path, options, providers)
             self._is_packed = True
 
     def _has_memory_to_pack(self) -> bool:
