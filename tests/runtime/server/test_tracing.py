@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -48,9 +49,18 @@ def traced(chat_folder: Path, head_folders: dict[str, Path], exporter: InMemoryS
 
 @pytest.fixture
 def finished(exporter: InMemorySpanExporter, traced: RunningServer) -> Callable[[], dict[str, Any]]:
-    """Name → span of what was done since the test began."""
+    """Name → span of what was done since the test began; a request's own ends a moment after its answer."""
     exporter.clear()
-    return lambda: {span.name: span for span in exporter.get_finished_spans()}
+
+    def spans() -> dict[str, Any]:
+        end = time.monotonic() + 10
+        while True:
+            found = {span.name: span for span in exporter.get_finished_spans()}
+            if any(name.startswith("POST") for name in found) or time.monotonic() > end:
+                return found
+            time.sleep(0.01)
+
+    return spans
 
 
 def test_a_request_to_a_head(traced: RunningServer, finished: Callable[[], dict[str, Any]]) -> None:

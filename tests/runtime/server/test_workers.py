@@ -107,10 +107,16 @@ def test_streams_come_through(remote: RunningServer) -> None:
 
 def test_who_leaves_frees_the_slot(remote: RunningServer) -> None:
     worker = worker_of(remote, "chat")
-    with remote.client.stream("POST", "/v1/chat/completions", json={**LONG, "stream": True}) as streamed:
-        next(streamed.iter_lines())
-        eventually(lambda: worker.num_pending == 1)
-    eventually(lambda: worker.num_pending == 0)
+    left_early = False
+    # On a busy machine the answer may be whole before anyone looks.
+    for _ in range(20):
+        with remote.client.stream("POST", "/v1/chat/completions", json={**LONG, "stream": True}) as streamed:
+            next(streamed.iter_lines())
+            left_early = left_early or worker.num_pending == 1
+        eventually(lambda: worker.num_pending == 0)
+        if left_early:
+            break
+    assert left_early
     eventually(lambda: worker.levels.num_running == 0)
 
 
