@@ -1,8 +1,9 @@
 """Weights as the checkpoint has them, (out, in): one token's product reads them where they lie on disk.
 
-Multiplying one row by an (out, in) weight is a dot product with each of its rows, read once from front to back, which
-is as fast on plain memory as on packed. So a session for single steps need not pack weights, and opens by mapping the
-file; a session that multiplies many rows packs them as it would any others.
+Multiplying one row by an (out, in) weight is a dot product with each of its rows, read once from front to back: about a
+tenth slower than on packed weights, and without a copy of them. So a session can open by mapping the file and run its
+first steps on it. Many rows read plain weights much more slowly than packed ones, so the runtime packs them once rows
+run side by side or steps become many.
 """
 
 from __future__ import annotations
