@@ -5,8 +5,9 @@ from __future__ import annotations
 import logging
 import shutil
 import threading
+import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 
 from .artifact import TensorSpec
 from .batch_runs import BatchRuns, RunPlan, has_independent_rows
-from .errors import CorruptArtifactError, InputError, OptionError, ProviderError
+from .errors import CorruptArtifactError, HeadwayError, InputError, OptionError, ProviderError
 from .generation.memory import available_memory_bytes
 from .onnx_file import check_onnx_file
 from .providers import (
@@ -36,8 +37,9 @@ Array = NDArray[Any]
 
 MAX_THREADS = 1024
 
-# What packing takes, as a multiple of the graph.
+# What packing takes, as a multiple of the graph; and when it is tried again where that was not to be had.
 _MEMORY_TO_PACK = 1.5
+_PACK_AGAIN_AFTER_S = 60.0
 
 _DTYPES: Mapping[str, str] = {
     "tensor(float)": "float32",
@@ -67,7 +69,8 @@ class SessionOptions:
         num_threads: threads within an operator; None takes the CPUs this process may use.
         config: further ONNX Runtime session configuration entries, name → value.
         cache: keep the graph prepared on disk for later loads: True now, False never, None once a second process
-            loads it (see :mod:`headway.runtime.session_cache`). The CPU only.
+            loads it (see :mod:`headway.runtime.session_cache`). The CPU only. A graph that is not prepacked is kept for
+            True alone, and then prepacked all the same.
         arena: keep freed memory for the next run, which is faster and takes more.
         precision: what OpenVINO computes in: None for what the graph says, ``"bf16"`` where the CPU has it.
         memory_limit_bytes: most memory that CUDA's arena takes; None for no limit.
@@ -75,6 +78,8 @@ class SessionOptions:
         runs: how large batches are cut into runs (see :mod:`headway.runtime.batch_runs`); empty runs them whole.
         prepack: copy weights into the order that kernels read fastest. Without it, weights in a file beside the graph
             are mapped and read in place: the session opens at once and takes no memory for them. The CPU only.
+        weights: initializer → an OrtValue that stands in for what the file beside the graph holds; see
+            :mod:`headway.runtime.shared_weights`.
     """
 
     device: str | int = "auto"
@@ -88,6 +93,7 @@ class SessionOptions:
     cuda_graph: bool = False
     runs: tuple[RunPlan, ...] = ()
     prepack: bool = True
+    weights: Mapping[str, Any] = field(default_factory=dict)
 
 
 class Session:
@@ -109,10 +115,11 @@ class Session:
         self.path = path
         self.folder = folder or path.parent
         self.options = options
-        data_files = check_onnx_file(path, self.folder)
+        self._files = (path, *check_onnx_file(path, self.folder))
+        self._file_states = _file_states(self._files)
         providers = resolve_providers(options.device, options.providers, _provider_settings(options))
         is_cpu = [provider_name(provider) for provider in providers] == [CPU_PROVIDER]
-        session = _open_prepared([path, *data_files], options) if is_cpu else None
+        session = _open_prepared(self._files, options) if is_cpu else None
         self.ort_session = session or _open(path, options, providers)
         require_provider(providers, self.ort_session.get_providers())
         self.inputs, self.outputs = _specs(self.ort_session, path)
@@ -120,7 +127,8 @@ class Session:
         self.output_names = tuple(spec.name for spec in self.outputs)
         self._output_list = list(self.output_names)
         self._twin: Session | None = None
-        self._is_packed = options.prepack or not is_cpu
+        self._reads_in_place = is_cpu and not options.prepack and session is None
+        self._pack_after_s = 0.0
         self._lock = threading.Lock()
         self._batch_runs = self._plan_runs()
 
@@ -163,22 +171,39 @@ class Session:
     def pack(self) -> None:
         """Open the graph anew with its weights packed, and run on that from now on: faster from the second call on.
 
-        Nothing changes where they are packed already, or where memory is too short for it. They lie in memory of this
-        process, not in the session cache: how fast a mapped file is depends on the pages that the kernel has it in.
+        They lie in the session cache where ``options.cache`` asks for it, and else in memory of this process: how fast
+        a mapped file is depends on the pages that the kernel has it in. Nothing changes where weights are packed
+        already. Where memory is too short for it they stay where they are, and a call after a minute tries again.
         """
-        if self._is_packed:
+        if not self._reads_in_place or time.monotonic() < self._pack_after_s:
             return
         with self._lock:
-            if not self._is_packed and self._has_memory_to_pack():
-                options = replace(self.options, prepack=True)
-                providers = resolve_providers(options.device, options.providers, _provider_settings(options))
-                self.ort_session = _open(self.path, options, providers)
-            self._is_packed = True
+            if not self._reads_in_place or time.monotonic() < self._pack_after_s:
+                return
+            self._pack_after_s = time.monotonic() + _PACK_AGAIN_AFTER_S
+            packed = self._packed_session()
+            if packed is not None:
+                self.ort_session, self._reads_in_place = packed, False
 
-    def _has_memory_to_pack(self) -> bool:
-        files = [self.path, *check_onnx_file(self.path, self.folder)]
-        needed, available = _MEMORY_TO_PACK * sum(file.stat().st_size for file in files), available_memory_bytes()
-        return available is None or needed <= available
+    def _packed_session(self) -> Any | None:
+        """The graph with its weights packed; None where it cannot be had now, as what is open goes on without."""
+        states = _file_states(self._files)
+        if not states or states != self._file_states:
+            logger.debug("%s is another file by now: its weights are not packed", self.path)
+            return None
+        try:
+            return _open_prepared(self._files, self.options) or self._packed_in_memory(sum(size for size, *_ in states))
+        except HeadwayError as error:
+            logger.debug("The weights of %s cannot be packed: %s", self.path, error)
+            return None
+
+    def _packed_in_memory(self, size_bytes: int) -> Any | None:
+        available = available_memory_bytes()
+        if available is not None and _MEMORY_TO_PACK * size_bytes > available:
+            return None
+        options = replace(self.options, prepack=True)
+        providers = resolve_providers(options.device, options.providers, _provider_settings(options))
+        return _open(self.path, options, providers)
 
     def _run_whole(self, feeds: Mapping[str, Array], output_names: Sequence[str]) -> list[Array]:
         try:
@@ -242,6 +267,8 @@ def _ort_options(options: SessionOptions, provider: Provider) -> Any:
         ort_options.add_session_config_entry("session.disable_prepacking", "1")
     # What goes wrong on the CPU comes as an exception; other providers log what they lack and are dropped.
     ort_options.log_severity_level = 4 if provider_name(provider) == CPU_PROVIDER else 3
+    if options.weights:
+        ort_options.add_external_initializers(list(options.weights), list(options.weights.values()))
     for name, value in (options.config or {}).items():
         ort_options.add_session_config_entry(str(name), str(value))
     return ort_options
@@ -267,12 +294,14 @@ def _open(path: Path, options: SessionOptions, providers: list[Provider]) -> Any
 
 def _open_prepared(files: Sequence[Path], options: SessionOptions) -> Any | None:
     """A session on the graph's entry in the cache, made now if it is due; None to open the graph itself."""
-    if options.cache is False or not options.prepack:
+    prepare = should_prepare(options.cache)
+    if prepare is False or not (options.prepack or prepare):
         return None
+    options = replace(options, prepack=True)
     entry = prepared_graph(files, options.config or {}, import_onnxruntime().__version__)
     if entry is None:
         return None
-    if not entry.exists and not (entry.is_wanted(should_prepare(options.cache)) and _prepare(entry, files[0], options)):
+    if not entry.exists and not (entry.is_wanted(prepare) and _prepare(entry, files[0], options)):
         return None
     ort_options = _ort_options(options, CPU_PROVIDER)
     # It was optimised when it was written.
@@ -304,6 +333,14 @@ def _prepare(entry: PreparedGraph, path: Path, options: SessionOptions) -> bool:
         if staging is not None:
             shutil.rmtree(staging, ignore_errors=True)
     return True
+
+
+def _file_states(files: Sequence[Path]) -> list[tuple[int, int, int]]:
+    """What tells files from others of their names, (size, inode, time) each; empty where one is gone."""
+    try:
+        return [(state.st_size, state.st_ino, state.st_mtime_ns) for state in (file.stat() for file in files)]
+    except OSError:
+        return []
 
 
 def _loads_on_cpu(path: Path, options: SessionOptions) -> bool:

@@ -2,8 +2,10 @@
 
 For every session ONNX Runtime optimises the graph and packs the weights as its kernels read them, in new memory. Here
 the outcome is kept: a later session maps the packed weights from the file. It starts sooner, takes no memory of its
-own for them, and processes that load the same graph share one copy; where the kernel keeps files in huge pages,
-decoding, which reads every weight, gets faster too. The results are the same numbers.
+own for them, and processes that load the same graph share one copy. The results are the same numbers. How fast
+decoding is, which reads every weight at each step, is up to the pages that the kernel keeps the file in: where they are
+small, a step takes up to a quarter longer than on weights packed in memory. So a language model that reads its weights
+in place is kept only where the caller asks for it.
 
 An entry belongs to one state of the graph's files, one version of ONNX Runtime and one kind of CPU. It takes up to
 twice the model's size, so by default the second process that loads a graph makes it, not the first: what is loaded once

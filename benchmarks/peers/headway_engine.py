@@ -18,7 +18,7 @@ def classifier(settings: Settings) -> Engine:
     if settings.options.get("device") == "openvino":
         model = _on_openvino(AutoModelForSequenceClassification, settings)
     else:
-        model = AutoModelForSequenceClassification.from_pretrained(settings.artifact, **load_options(settings))
+        model = AutoModelForSequenceClassification.from_pretrained(settings.artifact, **prepared_options(settings))
 
     def prepare(ids: Ids) -> dict[str, Any]:
         array = np.array(ids, dtype=np.int64)
@@ -31,7 +31,7 @@ def embedder(settings: Settings) -> Engine:
     """Texts → unit vectors."""
     from headway.runtime import pipeline
 
-    embed = pipeline("embed", model=str(settings.artifact), **load_options(settings))
+    embed = pipeline("embed", model=str(settings.artifact), **prepared_options(settings))
     return Engine(embed, lambda texts: texts, lambda vectors: [row.tolist() for row in vectors], files=_files(settings))
 
 
@@ -69,7 +69,7 @@ def forward(settings: Settings) -> Engine:
     """Any head: the path of arrays → its main output."""
     from headway.runtime.models import load_model
 
-    model = load_model(settings.artifact, **load_options(settings))
+    model = load_model(settings.artifact, **prepared_options(settings))
     return Engine(
         lambda feeds: main_output(model(**feeds)), lambda path: load_arrays(path), save_array, files=_files(settings)
     )
@@ -89,7 +89,13 @@ def load_options(settings: Settings) -> dict[str, Any]:
     """How the folder is loaded; ``tuned`` leaves everything to what `headway tune` recorded for this machine."""
     if settings.precision == "tuned":
         return {}
-    return {"dtype": settings.precision, "device": "cpu", "session_cache": True}
+    return {"dtype": settings.precision, "device": "cpu"}
+
+
+def prepared_options(settings: Settings) -> dict[str, Any]:
+    """The same, with the graph kept prepared; not for decoders, whose weights are fastest packed in memory."""
+    options = load_options(settings)
+    return {**options, "session_cache": True} if options else {}
 
 
 def _on_openvino(model_class: Any, settings: Settings) -> Any:

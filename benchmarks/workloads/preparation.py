@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
+from headway.runtime.artifact import Artifact
 from headway.runtime.manifest import MANIFEST_FILE
 
 from ..contest import say
@@ -78,10 +79,21 @@ def headway_artifact(
         if shapes and not may_be_old:
             say(f"tuning {folder.parent.name} for {', '.join(shapes)}")
             _headway("tune", str(folder), *(word for shape in shapes for word in ("--shape", shape)))
-        for dtype in dtypes:
+        for dtype in _prepared_dtypes(folder, dtypes):
             subprocess.run([sys.executable, "-c", _LOAD, str(folder), dtype], check=True)
         marker.write_text(key, encoding="utf-8")
     return folder
+
+
+def _prepared_dtypes(folder: Path, dtypes: Sequence[str]) -> list[str]:
+    """All but those whose weights are read in place and then packed in memory: nobody would load what is prepared."""
+    manifest = Artifact(folder).manifest
+    variants = manifest.variants if manifest else {}
+    return [
+        dtype
+        for dtype in dtypes
+        if not any(component.reads_weights_in_place for component in variants[dtype].components.values())
+    ]
 
 
 def _headway(*arguments: str) -> None:

@@ -61,7 +61,8 @@ def pipeline(
             ``"bf16"`` is fp32 computed in bfloat16, by OpenVINO.
         num_threads: threads within an operator; None takes the CPUs this process may use.
         session_cache: keep the graph prepared on disk for later loads: True now, False never, None once a second
-            process loads it.
+            process loads it. Of a language model in float32 only True keeps it, shared by processes; a step may then
+            take a quarter longer.
         tuned: take precision and session options that are left open from what ``headway tune`` measured on this
             machine, where it did.
         memory_limit_bytes: most memory that the graph's arena takes on CUDA; None for no limit.

@@ -189,6 +189,47 @@ def test_nothing_is_prepared_where_room_is_scarce(graph, cache, monkeypatch, sca
     assert entries(cache) == []
 
 
+def in_place(path, cache=None):
+    return Session(path, options=SessionOptions(device="cpu", num_threads=1, cache=cache, prepack=False))
+
+
+@pytest.mark.parametrize("asked_by", ["option", "environment"])
+def test_weights_that_would_be_read_in_place_are_shared_where_that_is_asked_for(graph, cache, monkeypatch, asked_by):
+    """A process each, such as replicas on Ray, would otherwise pack a copy each."""
+    if asked_by == "environment":
+        monkeypatch.setenv(SWITCH, "1")
+        monkeypatch.setenv("XDG_CACHE_HOME", str(cache))
+        cache = cache / "headway" / "sessions"
+    asked = True if asked_by == "option" else None
+    first, second = in_place(graph, asked), in_place(graph, asked)
+    (entry,) = entries(cache)
+    for session in (first, second):
+        session.pack()
+        assert opened_path(session) == entry
+    for expected, got in zip(embed(open_graph(graph, cache=False)), embed(first), strict=True):
+        np.testing.assert_array_equal(got, expected)
+
+
+@pytest.mark.parametrize("cached", [None, False])
+def test_weights_read_in_place_are_packed_in_memory_where_nobody_asks(graph, cache, cached):
+    open_graph(graph, cache=True)
+    session = in_place(graph, cached)
+    opened = session.ort_session
+    assert opened_path(session) == graph
+    session.pack()
+    assert session.ort_session is not opened
+    assert opened_path(session) == graph
+
+
+def test_what_could_not_be_kept_at_first_is_kept_when_it_is_packed(graph, cache, monkeypatch):
+    with monkeypatch.context() as scarce:
+        scarce.setattr(session_cache, "_MOST_OF_DISK", 0.0)
+        session = in_place(graph, True)
+        assert opened_path(session) == graph
+    session.pack()
+    assert opened_path(session) == entries(cache)[0]
+
+
 def test_the_least_recently_used_goes_first(tmp_path):
     for age, name in enumerate(["newest", "older", "oldest"]):
         (tmp_path / name).mkdir()

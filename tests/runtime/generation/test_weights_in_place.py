@@ -1,10 +1,13 @@
 """A decoder reads its weights where they lie in the file at first, and packs them once it is used again or for rows."""
 
+import shutil
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
 
-from headway.runtime import AutoModelForCausalLM
+from headway.runtime import AutoModelForCausalLM, session_cache
 from headway.runtime import session as session_module
 
 PROMPTS = np.array([[5, 9, 13, 21, 8], [7, 11, 30, 2, 45], [31, 4, 4, 18, 27]])
@@ -50,8 +53,47 @@ def test_a_text_that_was_begun_before_goes_on_after(fresh):
         assert difference < 1e-5 * np.abs(expected.logits).max()
 
 
-def test_too_little_memory_keeps_the_weights_in_place(fresh, tiny_llama, monkeypatch):
-    monkeypatch.setattr(session_module, "available_memory_bytes", lambda: 1000)
+def test_too_little_memory_keeps_the_weights_in_place_until_there_is_enough(fresh, tiny_llama, monkeypatch):
+    asked, now = [], [1000.0]
+    free = 1000
+
+    def available_memory_bytes():
+        asked.append(now[0])
+        return free
+
+    monkeypatch.setattr(session_module, "available_memory_bytes", available_memory_bytes)
+    monkeypatch.setattr(session_module, "time", SimpleNamespace(monotonic=lambda: now[0]))
     opened = fresh.decoder.session.ort_session
+    for _ in range(3):
+        assert_tokens_equal(fresh, tiny_llama, PROMPTS)
+    assert fresh.decoder.session.ort_session is opened
+    assert len(asked) == 1
+    free = 1 << 40
     assert_tokens_equal(fresh, tiny_llama, PROMPTS)
     assert fresh.decoder.session.ort_session is opened
+    now[0] += 61
+    assert_tokens_equal(fresh, tiny_llama, PROMPTS)
+    assert fresh.decoder.session.ort_session is not opened
+
+
+@pytest.mark.parametrize("change", ["replaced", "removed"])
+def test_a_graph_that_is_another_by_now_is_not_opened_in_the_middle(fresh, tiny_llama, change, tmp_path):
+    folder = shutil.copytree(fresh.name_or_path, tmp_path / "out")
+    model = AutoModelForCausalLM.from_pretrained(folder, device="cpu")
+    opened, path = model.decoder.session.ort_session, model.decoder.session.path
+    path.unlink()
+    if change == "replaced":
+        path.write_bytes(b"another")
+    assert_tokens_equal(model, tiny_llama, PROMPTS)
+    assert model.decoder.session.ort_session is opened
+
+
+def test_a_prepared_copy_gives_the_same_tokens(fresh, tiny_llama, tmp_path, monkeypatch):
+    monkeypatch.setenv(session_cache.SWITCH, str(tmp_path))
+    monkeypatch.setattr(session_cache, "MIN_MODEL_BYTES", 0)
+    prepared = AutoModelForCausalLM.from_pretrained(fresh.name_or_path, device="cpu", session_cache=True)
+    opened = prepared.decoder.session.ort_session
+    assert opened._model_path.startswith(str(tmp_path))
+    assert_tokens_equal(prepared, tiny_llama, PROMPTS)
+    assert_tokens_equal(prepared, tiny_llama, PROMPTS[:1])
+    assert prepared.decoder.session.ort_session is opened
