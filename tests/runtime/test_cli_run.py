@@ -23,7 +23,7 @@ from tiny_graphs import (
     write_artifact,
 )
 
-from headway.runtime import pipeline
+from headway.runtime import pipeline, progress_bar
 from headway.runtime.cli import main
 from headway.runtime.commands import line_progress
 
@@ -354,7 +354,7 @@ def test_memory_is_bounded(classifier: Path, tmp_path: Path) -> None:
 
 
 def test_progress(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(line_progress, "_DELAY_S", 0.0)
+    monkeypatch.setattr(progress_bar, "_DELAY_S", 0.0)
     with line_progress.LineProgress(10, num_done=4, show=True) as progress:
         for _ in range(6):
             progress.advance()
@@ -367,7 +367,7 @@ def test_progress(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.Monkey
 def test_no_bar_where_stderr_is_no_terminal(
     classifier: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(line_progress, "_DELAY_S", 0.0)
+    monkeypatch.setattr(progress_bar, "_DELAY_S", 0.0)
     source = write_lines(tmp_path / "in.txt", TEXTS)
     assert run(capsys, classifier, "--input", source, "--output", tmp_path / "out.jsonl") == (0, "", "")
 

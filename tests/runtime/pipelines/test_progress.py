@@ -2,7 +2,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from headway.runtime.pipelines import progress as module
+from headway.runtime import progress_bar
 from headway.runtime.pipelines.progress import Progress
 
 
@@ -34,7 +34,7 @@ def test_a_terminal_gets_a_bar_after_a_second(
 ) -> None:
     clock = [100.0]
     monkeypatch.setattr("sys.stderr.isatty", lambda: True, raising=False)
-    monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: clock[0]))
+    monkeypatch.setattr(progress_bar, "time", SimpleNamespace(monotonic=lambda: clock[0]))
     progress = Progress(30, show=None)
     work(progress)
     assert capsys.readouterr().err == ""
