@@ -1,7 +1,7 @@
 """Settings and fixtures shared by every test."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ os.environ["HEADWAY_SESSION_CACHE"] = "0"
 import hypothesis
 import pytest
 from filelock import FileLock
+from huggingface_hub import close_session
 
 from headway.benchmarks.real_models import fetch
 from headway.benchmarks.voice_clips import fetch_voice_clips
@@ -117,6 +118,15 @@ def speech_models(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], A
 
     folder = tmp_path_factory.mktemp("speech")
     return lru_cache(lambda name: build_speech_model(name, folder / name))
+
+
+@pytest.fixture
+def online(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The hub's client refuses any address while the tests keep the hub itself out of reach."""
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
+    close_session()
+    yield
+    close_session()
 
 
 @pytest.fixture(scope="session")

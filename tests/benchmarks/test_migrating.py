@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from huggingface_hub import close_session
 from serving import RunningServer, running
 
 from headway.benchmarks.interop.migrating import COMPARISONS, TOLERANCE, largest_difference
@@ -74,15 +73,6 @@ def artifacts(
 def server(artifacts: Path) -> Iterator[RunningServer]:
     with running({name: artifacts / name for name in _served(DOCUMENT)}) as server:
         yield server
-
-
-@pytest.fixture
-def online(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """The hub's client refuses any address while the tests keep the hub itself out of reach."""
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
-    close_session()
-    yield
-    close_session()
 
 
 def test_every_snippet_is_compared() -> None:

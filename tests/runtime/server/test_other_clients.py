@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from huggingface_hub import InferenceClient, close_session
+from huggingface_hub import InferenceClient
 from serving import RunningServer
 
 from headway.runtime import pipeline
@@ -22,15 +22,6 @@ TEXTS = ["good film", "bad", "the film is not very good ."]
 def alone(head_folders: dict[str, Path]) -> Any:
     """A pipeline in this process."""
     return lambda task, name, **options: pipeline(task, model=head_folders[name], num_threads=1, **options)
-
-
-@pytest.fixture
-def online(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """The hub's client refuses any address while the tests keep the hub itself out of reach."""
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
-    close_session()
-    yield
-    close_session()
 
 
 @pytest.fixture
@@ -253,6 +244,8 @@ def test_tei_refuses_in_its_own_words(server: RunningServer) -> None:
         response = server.post("/embed", body)
         assert response.status_code == status
         assert response.json().keys() == {"error", "error_type"}
+    # What to do is said in words of the endpoint, not of Python.
+    assert server.post("/embed", long).json()["error"].endswith("where the endpoint takes truncate or truncation.")
     assert server.post("/embed", {**long, "truncate": True}).status_code == 200
 
 
