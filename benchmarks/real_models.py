@@ -33,6 +33,11 @@ class RealModel:
     """Goes up when the conversion changes, so that folders converted the old way are not used."""
 
 
+_TITLE_WHEEL = Wheel(
+    "traceforge-title-model", "0.2.0", "41e051205c01f724a0d12ad65a52ca4e90661de3fd959e6ce2efab4919024d31"
+)
+_TITLE_FILES = "traceforge_title_model/data/span/"
+
 REAL_MODELS = {
     "minilm": RealModel(
         about="all-MiniLM-L6-v2, sentence embeddings (BertModel, 22.7 M parameters)",
@@ -48,18 +53,14 @@ REAL_MODELS = {
     ),
     "t5-title": RealModel(
         about="flan-t5-small distilled for titles (T5ForConditionalGeneration, untied lm_head)",
-        wheel=Wheel(
-            "traceforge-title-model", "0.2.0", "41e051205c01f724a0d12ad65a52ca4e90661de3fd959e6ce2efab4919024d31"
-        ),
-        inside="traceforge_title_model/data/span/",
+        wheel=_TITLE_WHEEL,
+        inside=_TITLE_FILES,
         convert=convert_onnx_t5,
     ),
     "t5-title-onnx": RealModel(
         about="the same model as its wheel has it: int8 encoder and decoder in ONNX, no cache, no config",
-        wheel=Wheel(
-            "traceforge-title-model", "0.2.0", "41e051205c01f724a0d12ad65a52ca4e90661de3fd959e6ce2efab4919024d31"
-        ),
-        inside="traceforge_title_model/data/span/",
+        wheel=_TITLE_WHEEL,
+        inside=_TITLE_FILES,
         convert=copy_folder,
     ),
     "whisper-tiny-en": RealModel(
