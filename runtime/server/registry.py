@@ -114,13 +114,7 @@ class ModelRegistry:
         """
         if name is not None and (name in self._entries or name not in _STAND_INS):
             found = self.get(name)
-            if task not in found.tasks:
-                raise RefusedError(
-                    400,
-                    f"{name} does not do {task}; it does {', '.join(found.tasks)}.",
-                    param="model",
-                    code="wrong_task",
-                )
+            found.require_task(task)
             return found
         for served in self.served:
             if task in served.tasks:

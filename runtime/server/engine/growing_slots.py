@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Collection, Mapping
 
 import numpy as np
@@ -32,7 +33,7 @@ class SeparateSlots:
 
     def open(self, token_ids: TokenIds) -> tuple[int, int]:
         """Take a free slot."""
-        slot = next(number for number in range(self._num_slots) if number not in self._caches)
+        slot = _lowest_free(self._caches)
         self._caches[slot] = self._decoder.new_cache(1, len(token_ids))
         return slot, 0
 
@@ -82,8 +83,7 @@ class StackedSlots:
 
     def open(self, token_ids: TokenIds) -> tuple[int, int]:
         """Take a free slot."""
-        taken = {*self._apart, *self._batch_slots}
-        slot = next(number for number in range(self._num_slots) if number not in taken)
+        slot = _lowest_free({*self._apart, *self._batch_slots})
         self._apart[slot] = self._decoder.new_cache(1, len(token_ids))
         return slot, 0
 
@@ -132,3 +132,8 @@ class StackedSlots:
             self._batch.select(np.array([self._batch_slots.index(slot) for slot in slots], dtype=np.int64))
             self._batch = self._batch.without_padding() if slots else None
         self._batch_slots = slots
+
+
+def _lowest_free(taken: Collection[int]) -> int:
+    """The first slot that nobody holds; who asks has made sure that there is one."""
+    return next(slot for slot in itertools.count() if slot not in taken)
