@@ -34,3 +34,12 @@ def outside(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     path.write_bytes(b"secret" * 100)
     yield path
     assert path.read_bytes() == b"secret" * 100
+
+
+@pytest.fixture
+def bert_folder(tmp_path: Path) -> Path:
+    """A BERT tokenizer as transformers saves it, which tests may change."""
+    from tiny_tokenizers import build
+
+    build("BertTokenizer").save_pretrained(tmp_path)
+    return tmp_path
