@@ -13,10 +13,10 @@ from ..audio.auto import AutoFeatureExtractor
 from ..audio.feature_extractor import FeatureExtractor
 from ..audio.loading import load_audio
 from ..audio.waveforms import Waveform
-from ..errors import InputTypeError
 from ..models import Model
 from .base import Options, Pipeline, Prepared
 from .options import CommonOptions
+from .parts import loaded_part
 from .windows import Window
 
 
@@ -66,15 +66,5 @@ class AudioPipeline(Pipeline[Options, Prepared]):
 
 
 def load_feature_extractor(given: str | Path | FeatureExtractor | None, model: Model) -> FeatureExtractor:
-    """The feature extractor itself, the one of a folder or hub id, or for None the model's own.
-
-    Raises:
-        InputTypeError: it is nothing of these.
-    """
-    if isinstance(given, FeatureExtractor):
-        return given
-    if given is not None and not isinstance(given, str | Path):
-        raise InputTypeError(
-            f"feature_extractor is a {type(given).__name__}; a folder, a hub id or a FeatureExtractor is needed."
-        )
-    return AutoFeatureExtractor.from_pretrained(model.artifact.folder if given is None else given)
+    """The feature extractor that was given, or else the model's own; see :func:`.parts.loaded_part`."""
+    return loaded_part("feature_extractor", given, FeatureExtractor, AutoFeatureExtractor, model)

@@ -17,6 +17,7 @@ from .base import Options, Parts, Pipeline, Prepared
 from .feature_batches import Row
 from .inputs import describe, require_keys
 from .options import CommonOptions, require_flag
+from .parts import loaded_part
 from .windows import Window
 
 
@@ -109,19 +110,9 @@ class ImagePipeline(Pipeline[Options, Prepared]):
         self.image_processor.save_pretrained(folder)
 
 
-def load_image_processor(image_processor: str | Path | ImageProcessor | None, model: Model) -> ImageProcessor:
-    """The image processor itself, the one of a folder or hub id, or for None the model's own.
-
-    Raises:
-        InputTypeError: it is nothing of these.
-    """
-    if isinstance(image_processor, ImageProcessor):
-        return image_processor
-    if image_processor is not None and not isinstance(image_processor, str | Path):
-        raise InputTypeError(
-            f"image_processor is a {type(image_processor).__name__}; a folder, a hub id or an ImageProcessor is needed."
-        )
-    return AutoImageProcessor.from_pretrained(model.artifact.folder if image_processor is None else image_processor)
+def load_image_processor(given: str | Path | ImageProcessor | None, model: Model) -> ImageProcessor:
+    """The image processor that was given, or else the model's own; see :func:`.parts.loaded_part`."""
+    return loaded_part("image_processor", given, ImageProcessor, AutoImageProcessor, model)
 
 
 def require_output(model: Model, wanted: Sequence[str]) -> str:

@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
-from ..errors import InputTypeError
 from ..models import Model
 from ..tokenization.tokenizer import AutoTokenizer, Tokenizer
 from .base import Options, Parts, Pipeline, Prepared
 from .encode import LengthPolicy
 from .options import PipelineOptions
+from .parts import loaded_part
 from .runner import Runner
 
 # Above this a tokenizer's limit stands for "none".
@@ -61,17 +61,9 @@ class TextPipeline(Pipeline[Options, Prepared]):
         self.tokenizer.save_pretrained(folder)
 
 
-def load_tokenizer(tokenizer: str | Path | Tokenizer | None, model: Model) -> Tokenizer:
-    """The tokenizer itself, the one of a folder or hub id, or for None the model's own.
-
-    Raises:
-        InputTypeError: it is nothing of these.
-    """
-    if isinstance(tokenizer, Tokenizer):
-        return tokenizer
-    if tokenizer is not None and not isinstance(tokenizer, str | Path):
-        raise InputTypeError(f"tokenizer is a {type(tokenizer).__name__}; a folder, a hub id or a Tokenizer is needed.")
-    return AutoTokenizer.from_pretrained(model.artifact.folder if tokenizer is None else tokenizer)
+def load_tokenizer(given: str | Path | Tokenizer | None, model: Model) -> Tokenizer:
+    """The tokenizer that was given, or else the model's own; see :func:`.parts.loaded_part`."""
+    return loaded_part("tokenizer", given, Tokenizer, AutoTokenizer, model)
 
 
 def length_limit(model: Model, tokenizer: Tokenizer) -> int | None:
