@@ -26,7 +26,9 @@ LOADERS = {
 @pytest.mark.parametrize("wanted", LOADERS)
 def test_what_is_loaded_is_taken_and_what_is_nothing_of_the_kind_refused(wanted: str) -> None:
     load, name, kind = LOADERS[wanted]
-    given: Any = type("Own", (kind,), {"__init__": lambda self: None, "__abstractmethods__": frozenset()})()
+    own: Any = type("Own", (kind,), {"__init__": lambda self: None})
+    own.__abstractmethods__ = frozenset()
+    given = own()
     assert load(given, MODEL) is given
     with pytest.raises(InputTypeError, match=f"^{name} is a int; a folder, a hub id or {wanted} is needed"):
         load(3, MODEL)
