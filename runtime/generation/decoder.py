@@ -31,6 +31,10 @@ from .recorded_step import FixedInputs, fixed_output, recorded_run_options, unre
 PREFILL_CHUNK_TOKENS = 512
 """Longest run of tokens of one row in one call: it bounds the memory of activations."""
 
+# On the CPU the operator computes every score of a call's tokens, also of those that lie after each: of 2,048 tokens at
+# once it takes twice as long as of 256 at a time (SmolLM2-135M on two cores).
+_CPU_CHUNK_TOKENS = 256
+
 ROTARY_SWITCH_KEY = "headway.rotary_switch_position"
 """Metadata of a graph with two sets of rotary angles (longrope): the longest row that uses the first."""
 
@@ -196,8 +200,9 @@ class Decoder:
             tokens = np.concatenate([view.row_ids(0), tokens])
             view.truncate(0, 0)
         parts = []
-        for start in range(0, len(tokens), PREFILL_CHUNK_TOKENS):
-            chunk = tokens[start : start + PREFILL_CHUNK_TOKENS]
+        chunk_tokens = PREFILL_CHUNK_TOKENS if self.place.is_separate else min(PREFILL_CHUNK_TOKENS, _CPU_CHUNK_TOKENS)
+        for start in range(0, len(tokens), chunk_tokens):
+            chunk = tokens[start : start + chunk_tokens]
             first_kept = max(len(tokens) - num_logits - start, 0)
             kept = np.arange(min(first_kept, len(chunk)), len(chunk))[None]
             if self._gives_last_only and kept.shape[1] > 1:

@@ -304,13 +304,16 @@ def test_no_onnxruntime(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize(("given", "expected"), [(None, "1"), ("0", "0")])
-def test_telemetry_is_off_unless_the_user_set_it(given: str | None, expected: str) -> None:
-    environment = {key: value for key, value in os.environ.items() if key != "ORT_DISABLE_TELEMETRY"}
+@pytest.mark.parametrize("name", ["ORT_DISABLE_TELEMETRY", "ORT_GQA_DISABLE_FLASH_ATTENTION"])
+def test_telemetry_and_slow_kernels_are_off_unless_the_user_set_them(
+    name: str, given: str | None, expected: str
+) -> None:
+    environment = {key: value for key, value in os.environ.items() if key != name}
     if given is not None:
-        environment["ORT_DISABLE_TELEMETRY"] = given
+        environment[name] = given
     program = (
         "import os\nfrom headway.runtime.providers import import_onnxruntime\n"
-        "import_onnxruntime()\nprint(os.environ['ORT_DISABLE_TELEMETRY'])"
+        f"import_onnxruntime()\nprint(os.environ['{name}'])"
     )
     result = subprocess.run(
         [sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True
