@@ -27,7 +27,7 @@ from .manifest import (
     write_manifest,
 )
 from .manifest_files import difference, file_entry, require_whole
-from .onnx_file import graph_value_names
+from .onnx_file import graph_values
 from .safe_paths import is_regular_file, read_json, read_optional_json, require_inside, require_relative
 
 __all__ = [
@@ -102,17 +102,16 @@ class Artifact:
 
     @property
     def likely_task(self) -> str | None:
-        """The task; without a manifest the one that the config's architecture or the graph suggests, or None."""
+        """The task; without a manifest the one that the config's architecture and the graph suggest, or None."""
         if self.manifest or self.layout is None:
             return self.task
-        if self.layout.task:
-            return self.layout.task
-        return task_of_config(self.config) or self._task_of_graphs(self._layout)
+        return self.layout.task or self._task_of_graphs(self.layout)
 
     def _task_of_graphs(self, layout: Layout) -> str | None:
+        said = task_of_config(self.config)
         files = next(iter(layout.variants.values()), {})
         first = files.get("encoder_model") or next(iter(files.values()), None)
-        return task_of_graphs(files, *graph_value_names(self._inside(first))) if first else None
+        return task_of_graphs(files, *graph_values(self._inside(first)), said) if first else said
 
     @property
     def max_length(self) -> int | None:

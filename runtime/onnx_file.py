@@ -10,6 +10,7 @@ from __future__ import annotations
 import mmap
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,37 @@ _FUNCTION: _Schema = {7: _NODE, 11: _ATTRIBUTE}
 _MODEL_GRAPH_FIELD = 7
 _NODE_FIELD, _NODE_INPUT_FIELD, _NODE_OPERATOR_FIELD = 1, 1, 4
 _INPUT_FIELD, _OUTPUT_FIELD, _NAME_FIELD = 11, 12, 1
+_INITIALIZER_FIELD = 5
+_DIMS_FIELD, _DATA_TYPE_FIELD, _TENSOR_NAME_FIELD, _EXTERNAL_DATA_FIELD = 1, 2, 8, 13
+# ValueInfoProto → type → tensor_type → shape → dim.
+_VALUE_TO_DIMENSION = (2, 1, 2, 1)
+_DIM_VALUE_FIELD, _DIM_PARAM_FIELD = 1, 2
 _MODEL: _Schema = {_MODEL_GRAPH_FIELD: _GRAPH, 20: _TRAINING, 25: _FUNCTION}
+
+Axes = tuple[str | int, ...]
+"""Sizes of a value's axes, or their names; empty where none are declared."""
+
+
+@dataclass(frozen=True)
+class ExternalTensor:
+    """An initializer whose values lie in another file.
+
+    Args:
+        name: in the graph.
+        data_type: a number of onnx.proto3's ``TensorProto.DataType``.
+        shape: sizes of its axes.
+        location: the file, relative to the ONNX file's folder.
+        offset: first byte in it.
+        length: bytes; 0 where the graph does not say.
+    """
+
+    name: str
+    data_type: int
+    shape: tuple[int, ...]
+    location: str
+    offset: int
+    length: int
+
 
 # ONNX Runtime reads such a location as an address in its own memory.
 _MEMORY_ADDRESS_MARK = "_ORT_MEM_ADDR_"
@@ -104,22 +135,44 @@ def _read_locations(path: Path) -> set[str]:
         return set(_external_locations(buffer, 0, len(buffer), _MODEL))
 
 
-def graph_value_names(path: Path) -> tuple[list[str], list[str]]:
-    """Names of a graph's inputs and outputs; both empty for what is no ONNX file.
+def graph_values(path: Path) -> tuple[dict[str, Axes], dict[str, Axes]]:
+    """Inputs and outputs of a graph, name → its axes; both empty for what is no ONNX file.
 
     Args:
         path: the ONNX file.
     """
-    found: dict[int, list[str]] = {_INPUT_FIELD: [], _OUTPUT_FIELD: []}
+    found: dict[int, dict[str, Axes]] = {_INPUT_FIELD: {}, _OUTPUT_FIELD: {}}
     try:
         with path.open("rb") as stream, mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as buffer:
             for begin, stop in _spans(buffer, 0, len(buffer), _MODEL_GRAPH_FIELD):
-                for field, names in found.items():
+                for field, values in found.items():
                     for first, last in _spans(buffer, begin, stop, field):
-                        names += [buffer[a:b].decode("utf-8") for a, b in _spans(buffer, first, last, _NAME_FIELD)]
+                        names = [_text(buffer, *span) for span in _spans(buffer, first, last, _NAME_FIELD)]
+                        values |= dict.fromkeys(names, _axes(buffer, first, last))
     except (OSError, IndexError, UnicodeDecodeError, ValueError):
-        return [], []
+        return {}, {}
     return found[_INPUT_FIELD], found[_OUTPUT_FIELD]
+
+
+def _axes(buffer: mmap.mmap, start: int, end: int) -> Axes:
+    """Axes that a ValueInfoProto declares: a number, or a name; empty without any."""
+    dimensions = [(start, end)]
+    for field in _VALUE_TO_DIMENSION:
+        dimensions = [span for begin, stop in dimensions for span in _spans(buffer, begin, stop, field)]
+    return tuple(_axis(buffer, *span) for span in dimensions)
+
+
+def _axis(buffer: mmap.mmap, start: int, end: int) -> str | int:
+    for number, kind, begin, stop in _fields(buffer, start, end):
+        if number == _DIM_VALUE_FIELD and kind == 0:
+            return _varint(buffer, begin)[0]
+        if number == _DIM_PARAM_FIELD:
+            return _text(buffer, begin, stop)
+    return ""
+
+
+def _text(buffer: mmap.mmap, start: int, end: int) -> str:
+    return buffer[start:end].decode("utf-8")
 
 
 def _spans(buffer: mmap.mmap, start: int, end: int, wanted: int) -> list[tuple[int, int]]:
@@ -149,6 +202,50 @@ def _nodes(buffer: mmap.mmap, start: int, end: int) -> Iterator[tuple[set[str], 
         texts = [(field, buffer[first:last].decode("utf-8")) for field, first, last in spans]
         inputs = {text for field, text in texts if field == _NODE_INPUT_FIELD}
         yield inputs, next((text for field, text in texts if field == _NODE_OPERATOR_FIELD), "")
+
+
+def external_tensors(path: Path) -> list[ExternalTensor]:
+    """Initializers of an ONNX file's graph that lie in another file, nested graphs left out.
+
+    Raises:
+        CorruptArtifactError: the file is no protobuf.
+    """
+    try:
+        with path.open("rb") as stream, mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as buffer:
+            graphs = _spans(buffer, 0, len(buffer), _MODEL_GRAPH_FIELD)
+            spans = [span for graph in graphs for span in _spans(buffer, *graph, _INITIALIZER_FIELD)]
+            found = [_external_tensor(buffer, *span) for span in spans]
+    except (IndexError, UnicodeDecodeError, ValueError) as error:
+        raise CorruptArtifactError(f"{path} is not an ONNX file ({error}). Copy or export it again.") from error
+    return [tensor for tensor in found if tensor is not None]
+
+
+def _external_tensor(buffer: mmap.mmap, start: int, end: int) -> ExternalTensor | None:
+    """An initializer by its TensorProto; None where its values lie in the ONNX file itself."""
+    entries = [_entry(buffer, *span) for span in _spans(buffer, start, end, _EXTERNAL_DATA_FIELD)]
+    place = dict(entries)
+    if "location" not in place:
+        return None
+    dims: list[int] = []
+    for number, kind, begin, stop in _fields(buffer, start, end):
+        if number == _DIMS_FIELD:
+            dims += _packed(buffer, begin, stop) if kind == _LENGTH_DELIMITED else [_varint(buffer, begin)[0]]
+    name = "".join(_text(buffer, *span) for span in _spans(buffer, start, end, _TENSOR_NAME_FIELD))
+    data_type = [_varint(buffer, begin)[0] for begin, _ in _spans(buffer, start, end, _DATA_TYPE_FIELD)]
+    offset, length = (int(place.get(key, 0)) for key in ("offset", "length"))
+    return ExternalTensor(name, (data_type or [0])[-1], tuple(dims), place["location"], offset, length)
+
+
+def _packed(buffer: mmap.mmap, position: int, end: int) -> Iterator[int]:
+    while position < end:
+        value, position = _varint(buffer, position)
+        yield value
+
+
+def _entry(buffer: mmap.mmap, start: int, end: int) -> tuple[str, str]:
+    """Key and value of a StringStringEntryProto."""
+    fields = {number: _text(buffer, begin, stop) for number, _, begin, stop in _fields(buffer, start, end)}
+    return fields.get(1, ""), fields.get(2, "")
 
 
 def _safe_data_path(model: Path, location: str, folder: Path) -> Path:

@@ -267,8 +267,9 @@ def _ort_options(options: SessionOptions, provider: Provider) -> Any:
         ort_options.add_session_config_entry("session.disable_prepacking", "1")
     # What goes wrong on the CPU comes as an exception; other providers log what they lack and are dropped.
     ort_options.log_severity_level = 4 if provider_name(provider) == CPU_PROVIDER else 3
-    if options.weights:
-        ort_options.add_external_initializers(list(options.weights), list(options.weights.values()))
+    # ONNX Runtime copies what it gets by add_external_initializers.
+    for name, value in options.weights.items():
+        ort_options.add_initializer(name, value)
     for name, value in (options.config or {}).items():
         ort_options.add_session_config_entry(str(name), str(value))
     return ort_options

@@ -8,7 +8,9 @@ from pathlib import Path
 
 from ..artifact import Artifact
 from ..errors import ArtifactNotFoundError
+from ..onnx_file import graph_values
 from ..session import Session, SessionOptions
+from ..shared_weights import open_sharing
 from .graph_facts import text_config
 
 # (graph that runs tokens on top of others, graph that runs the first ones or None), the most capable first. A merged
@@ -57,10 +59,11 @@ class DecoderGraphs:
             return cls(Session(artifact.model_file(file_name=file_name), artifact.folder, options))
         files = artifact.components(dtype)
         step_name, prefill_name = _chosen(artifact, files, dtype)
-        step = Session(files[step_name], artifact.folder, _step_options(artifact, step_name, dtype, options))
         prefill = None
-        if prefill_name is not None and _needs(prefill_name, step):
-            prefill = Session(files[prefill_name], artifact.folder, options)
+        if prefill_name is not None and _needs(prefill_name, files[step_name]):
+            prefill, step = open_sharing([files[prefill_name], files[step_name]], artifact.folder, options)
+        else:
+            step = Session(files[step_name], artifact.folder, _step_options(artifact, step_name, dtype, options))
         takes_embeddings = "inputs_embeds" in step.input_names and "input_ids" not in step.input_names
         embeddings = files.get(_EMBEDDINGS) if takes_embeddings else None
         return cls(step, prefill, Session(embeddings, artifact.folder, options) if embeddings else None)
@@ -88,13 +91,13 @@ def _step_options(
     return replace(options or SessionOptions(), prepack=False)
 
 
-def _needs(prefill_name: str, step: Session) -> bool:
+def _needs(prefill_name: str, step: Path) -> bool:
     """A graph that takes any number of tokens also begins a text: its weights are then in memory once.
 
     optimum's graph with a past has its first tokens' shape from one token, whatever it declares.
     """
-    shapes = {spec.name: spec.shape for spec in step.inputs}
-    return prefill_name != "prefill" or shapes.get("input_ids", (0, 1))[1] == 1
+    inputs, _ = graph_values(step)
+    return prefill_name != "prefill" or inputs.get("input_ids", (0, 1))[1:2] == (1,)
 
 
 def max_positions(artifact: Artifact) -> int | None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from ..artifact import Artifact
 from ..errors import ArtifactNotFoundError
 from ..session import Session, SessionOptions
+from ..shared_weights import open_sharing
 from .graph_facts import GraphFacts, text_config
 from .renamed_session import renamed, transformers_decoder_name
 from .seq2seq_graphs import Seq2SeqGraphs, is_past
@@ -32,13 +33,11 @@ def open_seq2seq(artifact: Artifact, dtype: str | None, options: SessionOptions 
     is_of_transformers = _PREFILL in files
     files = {_TRANSFORMERS_GRAPHS.get(name, name): path for name, path in files.items()}
     _require_both(artifact, files, dtype, is_of_transformers=is_of_transformers)
-    opened = {
-        name: Session(files[name], artifact.folder, options)
-        for name in (ENCODER, *((_MERGED,) if _MERGED in files else (DECODER, _WITH_PAST)))
-        if name in files
-    }
+    decoders = [name for name in ((_MERGED,) if _MERGED in files else (DECODER, _WITH_PAST)) if name in files]
+    opened = {ENCODER: Session(files[ENCODER], artifact.folder, options)}
+    sessions = open_sharing([files[name] for name in decoders], artifact.folder, options)
+    opened |= dict(zip(decoders, sessions, strict=True))
     if is_of_transformers:
-        decoders = [name for name in opened if name != ENCODER]
         opened |= {name: renamed(opened[name], transformers_decoder_name) for name in decoders}
     encoder, first = opened[ENCODER], opened[_MERGED] if _MERGED in opened else opened[DECODER]
     step = first if _MERGED in opened else opened.get(_WITH_PAST)

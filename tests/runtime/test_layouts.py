@@ -11,7 +11,7 @@ import onnx
 import pytest
 from foreign_folders import greedy, sum_logits
 from hub_cache import fill_cache
-from tiny_graphs import classifier_model, tagger_model
+from tiny_graphs import answer_model, choice_model, classifier_model, tagger_model
 
 from headway.runtime import (
     AutoConfig,
@@ -186,19 +186,40 @@ def test_folder_on_another_file_system(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("graph", "name", "task"),
+    ("graph", "name", "task", "task_with_config"),
     [
-        (foreign.sum_decoder(), "model.onnx", "text-generation"),
-        (foreign.sum_decoder(is_merged=True), "onnx/decoder_model_merged.onnx", "text-generation"),
-        (foreign.encoder_graph(), "model.onnx", "feature-extraction"),
-        (foreign.embeddings_graph(), "model.onnx", None),
+        (foreign.sum_decoder(), "model.onnx", "text-generation", "token-classification"),
+        (foreign.sum_decoder(is_merged=True), "onnx/decoder_model_merged.onnx", "text-generation", None),
+        # A config keeps the architecture of the checkpoint, whatever was exported of it.
+        (foreign.encoder_graph(), "model.onnx", "feature-extraction", "feature-extraction"),
+        (foreign.embeddings_graph(), "model.onnx", None, "token-classification"),
     ],
 )
-def test_task_of_a_graph_alone(graph: foreign.Graph, name: str, task: str | None, tmp_path: Path) -> None:
+def test_task_of_a_graph_alone(
+    graph: foreign.Graph, name: str, task: str | None, task_with_config: str | None, tmp_path: Path
+) -> None:
     graph.save(tmp_path / name)
     assert Artifact(tmp_path).likely_task == task
     foreign.write_config(tmp_path, architectures=["BertForTokenClassification"])
-    assert Artifact(tmp_path).likely_task == "token-classification"
+    assert Artifact(tmp_path).likely_task == (task_with_config or "token-classification")
+
+
+@pytest.mark.parametrize(
+    ("model", "task"),
+    [
+        (classifier_model(), "text-classification"),
+        (tagger_model(), "token-classification"),
+        (choice_model(), "multiple-choice"),
+        (answer_model(), "question-answering"),
+    ],
+)
+def test_head_of_a_graph_alone(model: onnx.ModelProto, task: str, tmp_path: Path) -> None:
+    """By the axes of its logits; and whatever a config says of the checkpoint."""
+    onnx.save(model, tmp_path / "model.onnx")
+    assert Artifact(tmp_path).likely_task == task
+    for architecture in ("BertModel", "BertForQuestionAnswering", "BertForTokenClassification"):
+        foreign.write_config(tmp_path, architectures=[architecture])
+        assert Artifact(tmp_path).likely_task == task
 
 
 def test_task_of_what_is_no_graph(tmp_path: Path) -> None:
