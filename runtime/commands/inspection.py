@@ -10,7 +10,9 @@ from typing import Any
 from ..artifact import Artifact, TensorSpec
 from ..configuration import Config
 from ..errors import HeadwayError
+from ..onnx_file import check_onnx_file
 from ..safe_paths import read_optional_json
+from ..tokenization.vocabulary_files import WORD_PIECES_FILE, vocabulary_file
 
 
 def inspect_artifact(artifact: Artifact) -> dict[str, Any]:
@@ -89,20 +91,37 @@ def _variants(artifact: Artifact, warnings: list[str]) -> dict[str, Any]:
 
 def _graphs_without_manifest(artifact: Artifact, warnings: list[str]) -> list[tuple[str, dict[str, Any]]]:
     found = []
+    dtypes = _dtypes_by_file(artifact)
     for path in artifact.graph_files():
         name = path.relative_to(artifact.folder).as_posix()
         graph = _or_warning(partial(_opened_graph, path, artifact), warnings)
-        size_bytes = path.stat().st_size
-        files = [{"path": name, "size_bytes": size_bytes}]
-        found.append((name, {"size_bytes": size_bytes, "files": files, "graphs": {path.stem: graph} if graph else {}}))
+        data = _or_warning(partial(check_onnx_file, path, artifact.folder), warnings) or []
+        files = [
+            {"path": file.relative_to(artifact.folder).as_posix(), "size_bytes": file.stat().st_size}
+            for file in (path, *data)
+        ]
+        facts = {
+            "size_bytes": sum(file["size_bytes"] for file in files),
+            "dtype": dtypes.get(name),
+            "files": files,
+            "graphs": {path.stem: graph} if graph else {},
+        }
+        found.append((name, facts))
     return found
+
+
+def _dtypes_by_file(artifact: Artifact) -> dict[str, str]:
+    """What each file of a folder is asked for by; a file that no convention knows is for ``file_name=``."""
+    variants = artifact.layout.variants if artifact.layout else {}
+    return {file: dtype for dtype, graphs in variants.items() for file in graphs.values()}
 
 
 def _opened_graph(path: Path, artifact: Artifact) -> dict[str, Any]:
     from ..generation.graph_facts import GraphFacts
     from ..session import Session, SessionOptions
 
-    session = Session(path, artifact.folder, SessionOptions(device="cpu", num_threads=1))
+    # Only names and shapes are wanted: nothing is packed, and nothing kept for a later load.
+    session = Session(path, artifact.folder, SessionOptions(device="cpu", num_threads=1, cache=False, prepack=False))
     return {
         "file": path.relative_to(artifact.folder).as_posix(),
         "batching": _batching(session.inputs, path, GraphFacts.of(artifact)),
@@ -119,7 +138,7 @@ def _batching(inputs: Sequence[TensorSpec], path: Path, facts: Any = None) -> st
 
 def _tokenizer(folder: Path, warnings: list[str]) -> dict[str, Any] | None:
     """The tokenizer's kind and size, from its files alone: loading a large one takes longer than all the rest."""
-    data = _or_warning(lambda: read_optional_json(folder / "tokenizer.json"), warnings)
+    data = _or_warning(lambda: read_optional_json(folder / "tokenizer.json"), warnings) or _vocabulary(folder)
     settings = _or_warning(lambda: read_optional_json(folder / "tokenizer_config.json"), warnings) or {}
     if data is None:
         return None
@@ -138,6 +157,16 @@ def _tokenizer(folder: Path, warnings: list[str]) -> dict[str, Any] | None:
         "padding_side": settings.get("padding_side", "right"),
         "chat_template": has_template,
     }
+
+
+def _vocabulary(folder: Path) -> dict[str, Any] | None:
+    """What stands in for a tokenizer.json in a folder that has only a vocabulary."""
+    file = vocabulary_file(folder)
+    if file is None:
+        return None
+    is_words = file.name == WORD_PIECES_FILE
+    entries = file.read_text(encoding="utf-8").splitlines() if is_words else list(read_optional_json(file) or {})
+    return {"model": {"type": "WordPiece" if is_words else "BPE", "vocab": entries}}
 
 
 def _preprocessing(folder: Path, warnings: list[str]) -> str | None:

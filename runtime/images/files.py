@@ -15,7 +15,7 @@ PROCESSOR_FILE = "preprocessor_config.json"
 NESTED_FILE = "processor_config.json"
 _CONFIG_FILE = "config.json"
 
-_TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json")
+_TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "vocab.txt")
 _HUB_OPTIONS = frozenset({"subfolder", "revision", "cache_dir", "local_files_only", "token"})
 # Options of transformers' from_pretrained that choose between its backends; here there is one.
 _IGNORED_OPTIONS = frozenset({"use_fast", "backend"})

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..errors import CorruptArtifactError
+from .vocabulary_files import read_vocabulary
 
 if TYPE_CHECKING:
     import tokenizers
@@ -139,3 +140,8 @@ def load_backend(path: Path) -> Backend:
             f"{path} ({path.stat().st_size} bytes) is not a tokenizer that the tokenizers library"
             f" {tokenizers.__version__} can read: {error}. Fetch or export it again."
         ) from error
+
+
+def vocabulary_backend(path: Path, class_name: str) -> Backend:
+    """Make a tokenizer of a vocabulary; see :func:`.vocabulary_files.read_vocabulary`."""
+    return Backend(read_vocabulary(path, class_name))

@@ -10,6 +10,7 @@ from typing import Any
 from ..errors import ArtifactNotFoundError, CorruptArtifactError
 from ..safe_paths import read_optional_json
 from .model_types import choose_class
+from .vocabulary_files import BYTE_PAIRS_FILE, MERGES_FILE, WORD_PIECES_FILE, class_of_vocabulary, vocabulary_file
 
 TOKENIZER_FILE = "tokenizer.json"
 CONFIG_FILE = "tokenizer_config.json"
@@ -30,6 +31,9 @@ ALLOW_PATTERNS = (
     CHAT_TEMPLATE_FILE,
     f"{CHAT_TEMPLATE_FOLDER}/*.jinja",
     MODEL_CONFIG_FILE,
+    WORD_PIECES_FILE,
+    BYTE_PAIRS_FILE,
+    MERGES_FILE,
 )
 
 ChatTemplate = str | dict[str, str] | None
@@ -40,7 +44,7 @@ class TokenizerFiles:
     """What a tokenizer folder holds.
 
     Args:
-        tokenizer_file: path of tokenizer.json.
+        tokenizer_file: path of tokenizer.json, or of the vocabulary in a folder without one.
         config: tokenizer_config.json; empty when there is none.
         model_config: config.json; empty when there is none.
         special_tokens_map: special_tokens_map.json; empty when there is none.
@@ -58,11 +62,17 @@ class TokenizerFiles:
     @cached_property
     def class_name(self) -> str:
         """The class that transformers would load the folder with, without its ``Fast`` ending."""
-        return choose_class(
+        chosen = choose_class(
             self.config.get("tokenizer_class") or self.model_config.get("tokenizer_class"),
             self.model_config.get("model_type"),
             lambda: '"ByteLevel"' in self.tokenizer_file.read_text(encoding="utf-8"),
         )
+        return chosen if self.has_tokenizer_file else class_of_vocabulary(self.tokenizer_file, chosen)
+
+    @property
+    def has_tokenizer_file(self) -> bool:
+        """Whether there is a tokenizer.json, and not only a vocabulary."""
+        return self.tokenizer_file.name == TOKENIZER_FILE
 
     @property
     def is_final(self) -> bool:
@@ -74,11 +84,12 @@ def read_tokenizer_files(folder: Path) -> TokenizerFiles:
     """Read a tokenizer folder.
 
     Raises:
-        ArtifactNotFoundError: no tokenizer.json.
+        ArtifactNotFoundError: no tokenizer.json, and no vocabulary that can stand in.
         CorruptArtifactError: a file that is not the JSON object it should be.
     """
-    tokenizer_file = folder / TOKENIZER_FILE
-    if not tokenizer_file.is_file():
+    own = folder / TOKENIZER_FILE
+    tokenizer_file = own if own.is_file() else vocabulary_file(folder)
+    if tokenizer_file is None:
         raise ArtifactNotFoundError(_missing_message(folder))
     config = _read_object(folder / CONFIG_FILE)
     return TokenizerFiles(

@@ -7,7 +7,7 @@ from typing import Any
 
 from ..errors import CorruptArtifactError, HeadwayError, OptionError
 from ..hub import push_folder, resolve_folder
-from .backend import Backend, load_backend
+from .backend import Backend, load_backend, vocabulary_backend
 from .chat_formatter import ChatFormatter
 from .decode import TextDecoder
 from .files import ALLOW_PATTERNS, TokenizerFiles, read_tokenizer_files
@@ -74,7 +74,7 @@ class Tokenizer(ChatFormatter, TextDecoder):
         """Load a tokenizer from a folder or a hub id.
 
         Args:
-            name_or_path: a folder with a tokenizer.json, or a hub id.
+            name_or_path: a folder with a tokenizer.json, or with a vocabulary of BERT's or GPT-2's kind; or a hub id.
             subfolder: folder inside it.
             revision: branch, tag or commit of a hub id.
             cache_dir: where hub files are kept.
@@ -112,7 +112,8 @@ class Tokenizer(ChatFormatter, TextDecoder):
 
     @classmethod
     def _from_files(cls, files: TokenizerFiles, overrides: dict[str, Any], name_or_path: str) -> Tokenizer:
-        backend = load_backend(files.tokenizer_file)
+        file = files.tokenizer_file
+        backend = load_backend(file) if files.has_tokenizer_file else vocabulary_backend(file, files.class_name)
         settings = merge_settings(files, backend, overrides)
         prepare_backend(backend, settings, files, overrides)
         tokenizer = cls(backend, settings, name_or_path)
