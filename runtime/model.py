@@ -16,10 +16,11 @@ from .errors import CorruptArtifactError, InputError, InputTooLongError, OptionE
 from .feeds import conform, require_common_axes
 from .hub import push_folder
 from .model_loading import HubOptions, open_to_run
-from .output_names import backbone_names
+from .output_names import backbone_names, head_names
 from .outputs import ModelOutput
 from .providers import Provider
 from .session import Session, SessionOptions
+from .stand_ins import can_stand_in, stand_in
 
 Array = NDArray[Any]
 
@@ -43,14 +44,16 @@ class Model:
         self.session = session
         self.name_or_path = name_or_path
         self.dtype = dtype
-        self.config = Config(artifact.config, name_or_path=name_or_path)
+        self.config = Config(_with_label_count(artifact.config, self, session), name_or_path=name_or_path)
         self.max_length = artifact.max_length
         self._specs: Mapping[str, TensorSpec] = {spec.name: spec for spec in session.inputs}
         self.main_input_name = _main_input(session.input_names)
         self._vocab_size = _vocab_size(self.config)
         self._defaults = _defaults(artifact, dtype)
         is_backbone = getattr(self, "task", None) == "feature-extraction"
-        self._output_names = backbone_names(session.outputs) if is_backbone else session.output_names
+        self._output_names = (
+            backbone_names(session.outputs) if is_backbone else head_names(session.outputs, self.output_ranks)
+        )
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.name_or_path!r}, dtype={self.dtype!r}, device={self.device!r})"
@@ -190,9 +193,12 @@ class Model:
         for name, spec in self._specs.items():
             if name in feeds:
                 continue
-            if name not in self._defaults or main is None:
+            if main is not None and name in self._defaults:
+                feeds[name] = np.full(self._shape_beside(main, spec), self._defaults[name], dtype=spec.dtype)
+            elif main is not None and self.artifact.manifest is None and can_stand_in(spec):
+                feeds[name] = stand_in(spec, feeds.get("attention_mask", np.ones(main.shape, dtype=np.int64)))
+            else:
                 raise InputError(f"{name} is missing; the model takes {', '.join(self._specs)}.")
-            feeds[name] = np.full(self._shape_beside(main, spec), self._defaults[name], dtype=spec.dtype)
 
     def _shape_beside(self, main: Array, spec: TensorSpec) -> list[int]:
         """Shape of an input that goes with the main one: by the names of axes, else by where they stand."""
@@ -255,9 +261,27 @@ class Model:
         return push_folder(self.artifact.folder, repo_id, files=self.artifact.own_files(), **options)
 
 
+_MAIN_INPUTS = ("input_ids", "pixel_values", "input_features", "input_values", "inputs_embeds")
+
+
 def _main_input(names: Sequence[str]) -> str:
     # Exporters declare inputs in any order; a mask is never the one that a caller passes alone.
-    return next((name for name in names if "mask" not in name), "input_ids")
+    known = [name for name in _MAIN_INPUTS if name in names]
+    return next((name for name in (*known, *names) if "mask" not in name), "input_ids")
+
+
+def _with_label_count(config: Mapping[str, Any], model: Model, session: Session) -> Mapping[str, Any]:
+    """A config that says nothing of its labels has as many as the graph."""
+    says = any(config.get(name) is not None for name in ("id2label", "num_labels"))
+    if says or getattr(model, "task", None) not in _LABELLED_TASKS:
+        return config
+    names = head_names(session.outputs, model.output_ranks)
+    shapes = (spec.shape for name, spec in zip(names, session.outputs, strict=True) if name == "logits")
+    count = next(shapes, ())[-1:]
+    return {**config, "num_labels": count[0]} if count and isinstance(count[0], int) else config
+
+
+_LABELLED_TASKS = ("text-classification", "token-classification", "image-classification", "audio-classification")
 
 
 def _vocab_size(config: Config) -> int | None:
@@ -299,7 +323,8 @@ def require_described(session: Session, artifact: Artifact, dtype: str | None) -
 
 def require_outputs(session: Session, model_class: type[Model]) -> None:
     """A folder without a manifest says what it is for only by the graph's outputs."""
-    ranks = {spec.name: spec.rank for spec in session.outputs}
+    names = head_names(session.outputs, model_class.output_ranks)
+    ranks = {name: spec.rank for name, spec in zip(names, session.outputs, strict=True)}
     for name, rank in model_class.output_ranks.items():
         # Rank 0 is a graph that does not declare its output's shape.
         if ranks.get(name, -1) not in (rank, 0):

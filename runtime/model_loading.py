@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path, PurePosixPath
 
-from .artifact import METADATA_PATTERNS, Artifact
+from .artifact import METADATA_PATTERNS, ONNX_FOLDER, Artifact
 from .checkpoint_cache import export_once
 from .errors import ArtifactNotFoundError, NotExportedError
 from .hub import literal_pattern, local_folder, repository_files, resolve_folder
@@ -15,6 +15,8 @@ from .providers import computing_precision
 from .session import SessionOptions
 from .tuning.loading import tuned_load
 from .wanted_files import wanted_files
+
+_CONFIG = "config.json"
 
 
 @dataclass(frozen=True)
@@ -51,7 +53,10 @@ def open_artifact(
             the folder cannot be used.
     """
     is_local = local_folder(name) is not None
+    hub = _above_graphs(name, hub)
     folder = resolve_folder(name, **asdict(hub)) if is_local else _fetch(str(name), hub, dtype, file_name)
+    if is_local and _only_graphs(folder):
+        folder = folder.parent
     try:
         return Artifact(folder)
     except NotExportedError:
@@ -60,7 +65,7 @@ def open_artifact(
         return Artifact(export_once(folder, task, dtype=dtype, cache_dir=hub.cache_dir))
     except ArtifactNotFoundError as error:
         # Of a repository only metadata and graphs were asked for: a config alone is a PyTorch checkpoint.
-        if is_local or not (folder / "config.json").is_file():
+        if is_local or not (folder / _CONFIG).is_file():
             raise
         if not export:
             raise NotExportedError(
@@ -96,6 +101,21 @@ def open_to_run(
     if tuned:
         dtype, options = tuned_load(artifact, dtype, file_name, options)
     return artifact, dtype, options
+
+
+def _above_graphs(name: str | Path, hub: HubOptions) -> HubOptions:
+    """Where a model lies of which ``subfolder="onnx"`` names the graphs, as optimum asks for them: one folder up."""
+    parts = PurePosixPath(hub.subfolder or "").parts
+    if parts[-1:] != (ONNX_FOLDER,):
+        return hub
+    above = replace(hub, subfolder="/".join(parts[:-1]) or None)
+    folder = resolve_folder(name, **asdict(above), allow_patterns=METADATA_PATTERNS)
+    return above if (folder / _CONFIG).is_file() and not (folder / ONNX_FOLDER / _CONFIG).is_file() else hub
+
+
+def _only_graphs(folder: Path) -> bool:
+    """Whether a folder is the one of a model's graphs, whose config and tokenizer lie beside it."""
+    return folder.name == ONNX_FOLDER and not (folder / _CONFIG).is_file() and (folder.parent / _CONFIG).is_file()
 
 
 def _fetch(name: str, hub: HubOptions, dtype: str | None, file_name: str | None) -> Path:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from .artifact import TensorSpec
 
 HIDDEN_STATES = "last_hidden_state"
 
 _KNOWN = frozenset({HIDDEN_STATES, "token_embeddings", "sentence_embedding"})
+# Names that say what an output is; any other is an exporter's number.
+_SAYING = ("logits", "hidden", "embed", "pooler", "present", "loss")
 _NUM_AXES = 3  # (batch, sequence, hidden)
 
 
@@ -36,3 +38,22 @@ def backbone_names(outputs: Sequence[TensorSpec]) -> tuple[str, ...]:
     """
     unnamed = unnamed_hidden_states(outputs)
     return tuple(HIDDEN_STATES if spec.name == unnamed else spec.name for spec in outputs)
+
+
+def head_names(outputs: Sequence[TensorSpec], needed: Mapping[str, int]) -> tuple[str, ...]:
+    """The outputs' names; the only output of a head that needs one is that one, where its own name says nothing.
+
+    Args:
+        outputs: the graph's.
+        needed: outputs that the head reads → their number of axes.
+
+    >>> head_names([TensorSpec("output_0", "float32", ("batch", 3))], {"logits": 2})
+    ('logits',)
+    >>> head_names([TensorSpec("sentence_embedding", "float32", ("batch", 3))], {"logits": 2})
+    ('sentence_embedding',)
+    """
+    names = tuple(spec.name for spec in outputs)
+    if len(needed) != 1 or len(outputs) != 1 or any(word in names[0] for word in _SAYING):
+        return names
+    ((name, num_axes),) = needed.items()
+    return (name,) if outputs[0].rank in (num_axes, 0) and "float" in outputs[0].dtype else names

@@ -51,8 +51,10 @@ def require_inside(path: Path, folder: Path, origin: str) -> Path:
 
 
 def _hub_stores(folder: Path) -> list[Path]:
-    # The hub cache links models--org--name/snapshots/<revision>/<file> to models--org--name/blobs/<hash>.
-    repositories = [parent.parent for parent in folder.absolute().parents if parent.name == "snapshots"]
+    # The hub cache links models--org--name/snapshots/<revision>/<file> to models--org--name/blobs/<hash>. The folder
+    # may itself be a link to a snapshot.
+    parents = {*folder.absolute().parents, *folder.resolve().parents}
+    repositories = [parent.parent for parent in parents if parent.name == "snapshots"]
     return [(repository / "blobs").resolve() for repository in repositories if repository.name.startswith("models--")]
 
 

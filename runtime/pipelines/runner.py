@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from ..artifact import TensorSpec
 from ..batch_runs import plan_for
 from ..batching import (
-    IntArray,
     PaddedBatch,
     Rows,
     equal_length_batches,
@@ -23,6 +22,8 @@ from ..errors import CorruptArtifactError
 from ..models import Model
 from ..output_names import HIDDEN_STATES, unnamed_hidden_states
 from ..session import Session
+from ..stand_ins import can_stand_in, stand_in, token_positions
+from .fixed_sizes import FixedSizes
 from .options import PipelineOptions
 from .progress import Progress
 from .streams import SideSession, side_by_side
@@ -59,12 +60,17 @@ class Runner:
         self._sides = SideSession(model.session)
         self.pad_token_id = pad_token_id
         self._inputs = tuple(model.session.inputs)
+        self._sizes = FixedSizes.of(self._inputs)
+        # Without a mask a graph takes padding for text, so rows that run together have one length.
+        can_pad = pad_token_id is not None and "attention_mask" in model.session.input_names
+        self._make_batches = token_batches if can_pad else equal_length_batches
         self._default_budget = DEFAULT_BATCH_TOKENS.get(model.device, _LARGE_BATCH_TOKENS)
         self.output_names = _present(model, output_names)
-        unknown = [spec.name for spec in self._inputs if spec.name not in _FEEDS]
+        unknown = [spec for spec in self._inputs if spec.name not in _FEEDS and not can_stand_in(spec)]
         if unknown:
+            described = ", ".join(f"{spec.name} {spec.dtype}{list(spec.shape)}" for spec in unknown)
             raise CorruptArtifactError(
-                f"{model.session.path} needs the input {', '.join(unknown)}, which a tokenizer does not give; call the"
+                f"{model.session.path} needs the input {described}, which a tokenizer does not give; call the"
                 " model with arrays instead of a pipeline."
             )
 
@@ -75,16 +81,18 @@ class Runner:
             InputError: ONNX Runtime refused a batch.
         """
         if len(rows) == 1 and rows.lengths[0]:
-            batch = single_row_batch(rows)
+            batch = self._sizes.widened(single_row_batch(rows), self.pad_token_id)
             yield batch, self.run_batch(batch)
             if progress is not None:
                 progress.advance(1)
             return
         session, num_streams = self._sides.for_work(len(rows.ids), options.num_streams)
-        make_batches = token_batches if self.pad_token_id is not None else equal_length_batches
         budget = self.budget(options, num_streams, len(rows.ids))
-        batches = make_batches(rows.lengths, budget, options.batch_size)
-        padded = padded_batches(rows, batches, self.pad_token_id or 0)
+        batches = self._make_batches(rows.lengths, budget, self._sizes.batch_size(options.batch_size))
+        padded = (
+            self._sizes.widened(batch, self.pad_token_id)
+            for batch in padded_batches(rows, batches, self.pad_token_id or 0)
+        )
         for batch, outputs in side_by_side(lambda batch: self.run_batch(batch, session), padded, num_streams):
             yield batch, outputs
             if progress is not None:
@@ -96,8 +104,14 @@ class Runner:
 
     def run_batch(self, batch: PaddedBatch, session: Session | None = None) -> list[Array]:
         """Outputs of one batch, in float32 where the graph computes in float16."""
-        feeds = {spec.name: feed(spec, batch) for spec in self._inputs}
-        return [_as_float32(output) for output in (session or self._session).run(feeds, self.output_names)]
+        feeds = self._sizes.filled({spec.name: feed(spec, batch) for spec in self._inputs})
+        outputs = (session or self._session).run(feeds, self.output_names)
+        return [_as_float32(self._sizes.cut(output, len(batch))) for output in outputs]
+
+    def limited(self, limit: int | None) -> int | None:
+        """The smaller of a limit of tokens and the length that the graph is fixed to, if it is."""
+        limits = [size for size in (limit, self._sizes.tokens) if size is not None]
+        return min(limits) if limits else None
 
     def budget(self, options: PipelineOptions, num_streams: int = 1, num_tokens: int = 0) -> int | None:
         """Most padded tokens of a batch under these options, of work of so many tokens."""
@@ -156,20 +170,17 @@ def _present(model: Model, wanted: Sequence[str] | None) -> list[str]:
 
 def feed(spec: TensorSpec, batch: PaddedBatch) -> Array:
     """What the batch gives for one input of a graph."""
-    values: Array = _FEEDS[spec.name](batch)
+    if spec.name not in _FEEDS:
+        return stand_in(spec, batch.attention_mask)
+    values = _FEEDS[spec.name](batch)
     return values if spec.dtype == "int64" else values.astype(spec.dtype)
 
 
-def _positions(batch: PaddedBatch) -> IntArray:
-    """Positions counted over tokens; padding has the last one, which is always valid."""
-    return np.maximum(np.cumsum(batch.attention_mask, axis=-1) - 1, 0)
-
-
-_FEEDS = {
+_FEEDS: Mapping[str, Callable[[PaddedBatch], Array]] = {
     "input_ids": lambda batch: batch.input_ids,
     "attention_mask": lambda batch: batch.attention_mask,
     "token_type_ids": lambda batch: batch.token_type_ids,
-    "position_ids": _positions,
+    "position_ids": lambda batch: token_positions(batch.attention_mask),
 }
 
 

@@ -48,6 +48,7 @@ class TextPipeline(Pipeline[Options, Prepared]):
     def prepare_model(self) -> None:
         """Check that the graph takes what a tokenizer gives; pipelines over ``generate()`` have their own way."""
         self.runner = Runner(self.model, self.pad_token_id, self.output_names)
+        self.limit = self.runner.limited(self.limit)
 
     def policy(self, options: PipelineOptions, strategy: str = "longest_first") -> LengthPolicy:
         """What happens to texts over the limit under these options."""
