@@ -6,45 +6,39 @@ import json
 from pathlib import Path
 from typing import Any
 
-from headway.runtime.errors import CheckpointError
+from headway.runtime.errors import CheckpointError, InputError
 from headway.runtime.tokenization.files import (
-    CHAT_TEMPLATE_FILE,
-    CHAT_TEMPLATE_FOLDER,
     CONFIG_FILE,
     FINAL_KEY,
     SPECIAL_TOKENS_FILE,
     TOKENIZER_FILE,
 )
+from headway.runtime.tokenization.saving import (
+    LEFT_OUT,
+    STORED_ATTRIBUTES,
+    chat_template_files,
+    extra_tokens_entry,
+    to_json,
+)
 
 from .slow_tokenizer import convert_slow_tokenizer
 
-# Attributes of a transformers tokenizer that change what it gives, stored in tokenizer_config.json by the same name.
+# Beside what the runtime's tokenizer has.
 _STORED_ATTRIBUTES = (
-    "clean_up_tokenization_spaces",
+    *STORED_ATTRIBUTES,
     "clean_up_tokenization_spaces_for_bpe_even_though_it_will_corrupt_output",
     "legacy_behaviour",
-    "model_input_names",
-    "model_max_length",
-    "padding_side",
-    "split_special_tokens",
     "src_lang",
     "tgt_lang",
-    "truncation_side",
 )
-# Keys of one load on one machine, and what other files hold.
+# Beside what the runtime leaves out: keys of one load on one machine, and of files that only transformers reads.
 _LEFT_OUT = (
-    "add_bos_token",
-    "add_eos_token",
-    "added_tokens_decoder",
-    "additional_special_tokens",
-    "chat_template",
+    *LEFT_OUT,
     "files_loaded",
-    "fix_mistral_regex",
     "is_local",
     "local_files_only",
     "max_length",
     "merges_file",
-    "model_specific_special_tokens",
     "name_or_path",
     "pad_to_multiple_of",
     "pad_token_type_id",
@@ -83,8 +77,8 @@ def save_tokenizer(tokenizer: Any, folder: str | Path) -> list[str]:
         config["clean_up_tokenization_spaces_for_bpe_even_though_it_will_corrupt_output"] = True
     files = {
         TOKENIZER_FILE: _rust_json(rust),
-        CONFIG_FILE: _to_json(config),
-        SPECIAL_TOKENS_FILE: _to_json(tokenizer.special_tokens_map),
+        CONFIG_FILE: to_json(config),
+        SPECIAL_TOKENS_FILE: to_json(tokenizer.special_tokens_map),
         **_chat_templates(tokenizer),
     }
     for name, text in files.items():
@@ -109,25 +103,14 @@ def _config(tokenizer: Any) -> dict[str, Any]:
             config[name] = getattr(tokenizer, name)
     config.update(dict.fromkeys(tokenizer.SPECIAL_TOKENS_ATTRIBUTES))
     config.update(tokenizer.special_tokens_map)
-    config["extra_special_tokens"] = list(tokenizer.extra_special_tokens)
+    config.update(extra_tokens_entry(tokenizer.extra_special_tokens))
     config["tokenizer_class"] = type(tokenizer).__name__
     config[FINAL_KEY] = True
     return config
 
 
 def _chat_templates(tokenizer: Any) -> dict[str, str]:
-    """File name → text."""
-    templates = getattr(tokenizer, "chat_template", None)
-    if not templates:
-        return {}
-    named = {"default": templates} if isinstance(templates, str) else templates
-    files = {}
-    for name, text in named.items():
-        if Path(name).name != name:
-            raise CheckpointError(f"the chat template name {name!r} cannot be a file name")
-        files[CHAT_TEMPLATE_FILE if name == "default" else f"{CHAT_TEMPLATE_FOLDER}/{name}.jinja"] = text
-    return files
-
-
-def _to_json(content: dict[str, Any]) -> str:
-    return json.dumps(content, indent=2, ensure_ascii=False, sort_keys=True, default=str) + "\n"
+    try:
+        return chat_template_files(getattr(tokenizer, "chat_template", None) or None)
+    except InputError as error:
+        raise CheckpointError(f"the tokenizer cannot be written: {error}") from error

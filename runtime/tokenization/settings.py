@@ -75,7 +75,8 @@ def merge_settings(files: TokenizerFiles, backend: Backend, overrides: dict[str,
     if not config.get("extra_special_tokens") and "additional_special_tokens" in config:
         config["extra_special_tokens"] = config.pop("additional_special_tokens")
     if config.get("extra_special_tokens") is None:
-        num_sentinels = config.get("extra_ids", defaults.num_sentinels)
+        # What Headway wrote says all there is.
+        num_sentinels = 0 if files.is_final else config.get("extra_ids", defaults.num_sentinels)
         config["extra_special_tokens"] = [f"<extra_id_{index}>" for index in range(num_sentinels)]
     padding, truncation = backend.rust.padding or {}, backend.rust.truncation or {}
     special_tokens, extra = _special_tokens(config, dict(defaults.special_tokens), added_tokens, padding)

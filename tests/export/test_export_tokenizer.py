@@ -103,6 +103,30 @@ def test_every_setting_survives(tmp_path: Path) -> None:
     assert actual.tokenize("to headway ünïcode") == expected.tokenize("to headway ünïcode")
 
 
+@pytest.mark.parametrize("extra", [[], ["<|tool|>"]], ids=["none", "one"])
+@pytest.mark.parametrize("class_name", ["BertTokenizer", "T5Tokenizer"])
+def test_special_tokens_without_a_name_are_listed_where_there_are_any(
+    class_name: str, extra: list[str], tmp_path: Path
+) -> None:
+    """transformers 4 cannot read an empty list, and classes have tokens of their own where there is none."""
+    expected = tiny_tokenizers.build(class_name, extra_special_tokens=extra)
+    save_tokenizer(expected, tmp_path)
+    actual = AutoTokenizer.from_pretrained(tmp_path)
+    actual.save_pretrained(tmp_path / "again")
+    for folder in (tmp_path, tmp_path / "again"):
+        config = json.loads((folder / "tokenizer_config.json").read_text())
+        assert config.get("extra_special_tokens") == (extra or None)
+        assert ("extra_special_tokens" in config) == bool(extra)
+        assert_same_settings(expected, AutoTokenizer.from_pretrained(folder))
+
+
+def test_a_chat_template_that_would_leave_the_folder_is_refused(tmp_path: Path) -> None:
+    tokenizer = tiny_tokenizers.build("BertTokenizer", chat_template={"default": "", "../up": "x"})
+    with pytest.raises(CheckpointError, match=r"'\.\./up'.* may hold no slash"):
+        save_tokenizer(tokenizer, tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_changed_rust_tokenizer_is_what_counts(tmp_path: Path) -> None:
     expected = tiny_tokenizers.build("BertTokenizer")
     expected.backend_tokenizer.normalizer.lowercase = False
