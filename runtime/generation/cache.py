@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -72,20 +73,6 @@ class SharedBufferCache:
         buffers = [np.zeros(spec.shape(num_rows, capacity), dtype=spec.dtype) for spec in specs]
         rows = (np.zeros(num_rows, np.int32), np.zeros((num_rows, capacity), np.int64), np.zeros(num_rows, np.bool_))
         self._set(specs, buffers, *rows, max_capacity)
-
-    @classmethod
-    def _of(
-        cls,
-        specs: Sequence[BufferSpec],
-        buffers: list[NDArray[Any]],
-        lengths: Lengths,
-        token_ids: TokenIds,
-        is_long: NDArray[np.bool_],
-        max_capacity: int | None,
-    ) -> SharedBufferCache:
-        cache = cls.__new__(cls)
-        cache._set(specs, buffers, lengths, token_ids, is_long, max_capacity)
-        return cache
 
     def _set(
         self,
@@ -161,13 +148,7 @@ class SharedBufferCache:
         self._reallocate(min(wanted, self.max_capacity or wanted))
 
     def _reallocate(self, capacity: int) -> None:
-        _require_memory(self.specs, self.num_rows, capacity)
-        used = self.get_seq_length()
-        buffers = []
-        for spec, old in zip(self.specs, self.buffers, strict=True):
-            new = np.zeros(spec.shape(self.num_rows, capacity), dtype=spec.dtype)
-            new[:, :, :used] = old[:, :, :used]
-            buffers.append(new)
+        buffers = self._moved(np.arange(self.num_rows), capacity)
         self.token_ids = np.pad(self.token_ids, ((0, 0), (0, capacity - self.capacity)))
         self._use(buffers)
 
@@ -180,15 +161,20 @@ class SharedBufferCache:
         if len(rows) == self.num_rows:
             self._permute(rows)
             return
-        _require_memory(self.specs, len(rows), self.capacity)
+        buffers = self._moved(rows, self.capacity)
+        self.lengths, self.token_ids, self.is_long = self.lengths[rows], self.token_ids[rows], self.is_long[rows]
+        self._use(buffers)
+
+    def _moved(self, rows: NDArray[np.integer], capacity: int) -> list[NDArray[Any]]:
+        """New buffers that hold what these rows of the present ones hold."""
+        _require_memory(self.specs, len(rows), capacity)
         used = int(self.lengths[rows].max(initial=0))
         buffers = []
         for spec, old in zip(self.specs, self.buffers, strict=True):
-            new = np.zeros(spec.shape(len(rows), self.capacity), dtype=spec.dtype)
+            new = np.zeros(spec.shape(len(rows), capacity), dtype=spec.dtype)
             new[:, :, :used] = old[rows, :, :used]
             buffers.append(new)
-        self.lengths, self.token_ids, self.is_long = self.lengths[rows], self.token_ids[rows], self.is_long[rows]
-        self._use(buffers)
+        return buffers
 
     def _permute(self, rows: NDArray[np.integer]) -> None:
         """Rewrite only the rows that change, in place, so that every binding stays."""
@@ -196,12 +182,16 @@ class SharedBufferCache:
         if not len(changed):
             return
         sources = rows[changed]
-        used = int(self.lengths[sources].max(initial=0))
-        for buffer in self.buffers:
-            buffer[changed, :, :used] = buffer[sources, :, :used]
+        self._copy_rows(sources, changed)
         self.lengths[changed] = self.lengths[sources]
         self.token_ids[changed] = self.token_ids[sources]
         self.is_long[changed] = self.is_long[sources]
+
+    def _copy_rows(self, sources: NDArray[np.integer], targets: NDArray[np.integer]) -> None:
+        """Let rows of the buffers become what others were before any of them changed."""
+        used = int(self.lengths[sources].max(initial=0))
+        for buffer in self.buffers:
+            buffer[targets, :, :used] = buffer[sources, :, :used]
 
     def truncate(self, row: int, length: int) -> None:
         """Forget all but the first ``length`` tokens of a row."""
@@ -219,9 +209,13 @@ class SharedBufferCache:
         return self._view(slice(0, num_rows))
 
     def _view(self, rows: slice) -> SharedBufferCache:
-        buffers = [buffer[rows] for buffer in self.buffers]
+        view = copy.copy(self)
         lengths, token_ids, is_long = self.lengths[rows], self.token_ids[rows], self.is_long[rows]
-        return self._of(self.specs, buffers, lengths, token_ids, is_long, self.capacity)
+        view._set(self.specs, self._buffer_views(rows), lengths, token_ids, is_long, self.capacity)
+        return view
+
+    def _buffer_views(self, rows: slice) -> list[NDArray[Any]]:
+        return [buffer[rows] for buffer in self.buffers]
 
     def copy_row(self, row: int, length: int) -> list[NDArray[Any]]:
         """(1, heads, length, head_dim) copies of the first tokens of a row, one per buffer."""

@@ -60,42 +60,25 @@ class DeviceCache(SharedBufferCache):
         self.ort_values = [buffer.value for buffer in buffers]
         self.bound_step = None
 
-    def _reallocate(self, capacity: int) -> None:
-        kept = np.arange(self.num_rows)
-        self._use([self._moved(spec, old, kept, capacity) for spec, old in self._pairs()])
-        self.token_ids = np.pad(self.token_ids, ((0, 0), (0, capacity - self.capacity)))
+    def _moved(self, rows: NDArray[np.integer], capacity: int) -> list[Any]:
+        used = int(self.lengths[rows].max(initial=0))
+        buffers = []
+        for spec, old in zip(self.specs, self.buffers, strict=True):
+            values = np.zeros(spec.shape(len(rows), capacity), spec.dtype)
+            values[:, :, :used] = old.read()[rows, :, :used]
+            new = self._zeros(spec, len(rows), capacity)
+            new.write(values)
+            buffers.append(new)
+        return buffers
 
-    def select(self, rows: NDArray[np.integer]) -> None:
-        """Let row ``i`` become what row ``rows[i]`` was; a row may come several times, or not at all.
+    def _copy_rows(self, sources: NDArray[np.integer], targets: NDArray[np.integer]) -> None:
+        for buffer in self.buffers:
+            states = {source: buffer.row(source).read() for source in set(sources.tolist())}
+            for target, source in zip(targets.tolist(), sources.tolist(), strict=True):
+                buffer.row(target).write(states[source])
 
-        Raises:
-            CacheMemoryError: there are more rows than before, and the larger buffers do not fit; nothing changed.
-        """
-        if len(rows) == self.num_rows:
-            self._permute(rows)
-            return
-        buffers = [self._moved(spec, old, rows, self.capacity) for spec, old in self._pairs()]
-        self.lengths, self.token_ids, self.is_long = self.lengths[rows], self.token_ids[rows], self.is_long[rows]
-        self._use(buffers)
-
-    def _permute(self, rows: NDArray[np.integer]) -> None:
-        changed = np.flatnonzero(rows != np.arange(self.num_rows))
-        sources = rows[changed]
-        for buffer in self.buffers if len(changed) else ():
-            states = {int(source): buffer.row(int(source)).read() for source in set(sources.tolist())}
-            for row, source in zip(changed.tolist(), sources.tolist(), strict=True):
-                buffer.row(row).write(states[source])
-        self.lengths[changed] = self.lengths[sources]
-        self.token_ids[changed] = self.token_ids[sources]
-        self.is_long[changed] = self.is_long[sources]
-
-    def _view(self, rows: slice) -> SharedBufferCache:
-        view = type(self).__new__(type(self))
-        view._session, view._place = self._session, self._place
-        buffers = [buffer.rows(rows.start, rows.stop - rows.start) for buffer in self.buffers]
-        lengths, token_ids, is_long = self.lengths[rows], self.token_ids[rows], self.is_long[rows]
-        view._set(self.specs, buffers, lengths, token_ids, is_long, self.capacity)
-        return view
+    def _buffer_views(self, rows: slice) -> list[Any]:
+        return [buffer.rows(rows.start, rows.stop - rows.start) for buffer in self.buffers]
 
     def copy_row(self, row: int, length: int) -> list[NDArray[Any]]:
         """(1, heads, length, head_dim) copies in the host's memory of the first tokens of a row, one per buffer."""
@@ -110,15 +93,3 @@ class DeviceCache(SharedBufferCache):
             buffer.row(row).write(values)
         self.lengths[row], self.is_long[row] = 0, is_long
         self.record(row, token_ids)
-
-    def _pairs(self) -> list[tuple[BufferSpec, Any]]:
-        return list(zip(self.specs, self.buffers, strict=True))
-
-    def _moved(self, spec: BufferSpec, old: Any, rows: NDArray[np.integer], capacity: int) -> Any:
-        """A new buffer that holds some rows of another one."""
-        used = int(self.lengths[rows].max(initial=0))
-        values = np.zeros(spec.shape(len(rows), capacity), spec.dtype)
-        values[:, :, :used] = old.read()[rows, :, :used]
-        new = self._zeros(spec, len(rows), capacity)
-        new.write(values)
-        return new
