@@ -20,16 +20,15 @@ from .config_defaults import default_generation_config
 from .config_resolve import resolve_config, resolve_lengths
 from .decoder_graphs import DecoderGraphs, max_positions
 from .decoder_logits import DecoderLogits
+from .generation_call import make_generation
 from .grammar import Grammar, GrammarCompiler
 from .graph_facts import GraphFacts
 from .history import TokenHistory, TokenIds
-from .logits import PrefixAllowedTokens, build_processors
-from .loop import Generated, Generation, run_generation
+from .logits import PrefixAllowedTokens
+from .loop import Generated, run_generation
 from .network import TokenCache, open_decoder
 from .outputs import GenerateBeamDecoderOnlyOutput, GenerateDecoderOnlyOutput, GenerateOutput
 from .prefix_cache import PrefixCache
-from .stop_strings import token_text_of
-from .stopping import build_stopping
 from .tokens import infer_attention_mask, require_known_ids
 
 _MANUAL_SPARE_TOKENS = 64
@@ -210,26 +209,17 @@ class AutoModelForCausalLM(Model):
         if grammar is not None:
             compiler = GrammarCompiler(tokenizer, self.decoder.vocab_size, config.eos_token_ids)
             logits_processor = [*(logits_processor or ()), compiler.constraint(Grammar.of(grammar))]
-        generation = Generation(
-            prompts=prompts,
-            config=config,
-            processors=build_processors(
-                config,
-                encoder_input_ids=ids,
-                encoder_attention_mask=mask,
-                prefix_allowed_tokens_fn=prefix_allowed_tokens_fn,
-                custom=logits_processor or (),
-            ),
-            stopping=build_stopping(
-                config,
-                token_text=token_text_of(tokenizer) if config.stop_strings is not None and tokenizer else None,
-                custom=stopping_criteria or (),
-                streamer=streamer,
-            ),
+        generation = make_generation(
+            prompts,
+            config,
+            ids,
+            mask,
+            logits_processor=logits_processor,
+            stopping_criteria=stopping_criteria,
+            prefix_allowed_tokens_fn=prefix_allowed_tokens_fn,
             streamer=streamer,
-            # Whoever sees the rows or gets the cache sees them all.
-            may_drop_rows=not (logits_processor or stopping_criteria or config.return_dict_in_generate)
-            and past_key_values is None,
+            tokenizer=tokenizer,
+            keeps_cache=past_key_values is not None,
         )
         cache = self._prompt_cache(prompts, config, past_key_values)
         generated = run_generation(DecoderLogits(self.decoder, cache), generation)

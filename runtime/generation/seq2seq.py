@@ -17,18 +17,17 @@ from .call_checks import one_input, require_callbacks, require_known_options, to
 from .config import GenerationConfig
 from .config_defaults import default_generation_config
 from .config_resolve import resolve_config, resolve_lengths
+from .generation_call import make_generation
 from .hearing_decoder import is_hearing_graph
 from .history import TokenHistory, TokenIds
-from .logits import PrefixAllowedTokens, build_processors
-from .loop import Generated, Generation, run_generation
+from .logits import PrefixAllowedTokens
+from .loop import Generated, run_generation
 from .outputs import GenerateBeamEncoderDecoderOutput, GenerateEncoderDecoderOutput, GenerateOutput
 from .seq2seq_cache import EncodedInputs, Seq2SeqCache, require_cache_memory
 from .seq2seq_graphs import Seq2SeqGraphs
 from .seq2seq_logits import Seq2SeqLogits
 from .seq2seq_open import DECODER, ENCODER, open_seq2seq
 from .seq2seq_prompt import decoder_prompt, require_decoder_ids, require_no_padding
-from .stop_strings import token_text_of
-from .stopping import build_stopping
 from .tokens import infer_attention_mask
 
 
@@ -220,25 +219,16 @@ class AutoModelForSeq2SeqLM(Model):
             ids = mask = None  # what is repeated in the input is known of ids only
         config = resolve_lengths(config, prompts.length, context_length=self.max_decoder_length)
         require_known_options(config, self.graphs.vocab_size, prompts.num_rows * (config.num_return_sequences or 1))
-        generation = Generation(
-            prompts=prompts,
-            config=config,
-            processors=build_processors(
-                config,
-                encoder_input_ids=ids,
-                encoder_attention_mask=mask,
-                prefix_allowed_tokens_fn=prefix_allowed_tokens_fn,
-                custom=logits_processor or (),
-            ),
-            stopping=build_stopping(
-                config,
-                token_text=token_text_of(tokenizer) if config.stop_strings is not None and tokenizer else None,
-                custom=stopping_criteria or (),
-                streamer=streamer,
-            ),
+        generation = make_generation(
+            prompts,
+            config,
+            ids,
+            mask,
+            logits_processor=logits_processor,
+            stopping_criteria=stopping_criteria,
+            prefix_allowed_tokens_fn=prefix_allowed_tokens_fn,
             streamer=streamer,
-            # Whoever sees the rows or gets the cache sees them all.
-            may_drop_rows=not (logits_processor or stopping_criteria or config.return_dict_in_generate),
+            tokenizer=tokenizer,
         )
         self._require_memory(config, prompts.num_rows)
         cache = self.graphs.new_cache(encoded)
