@@ -108,6 +108,13 @@ def test_a_weight_with_two_readers_is_refused():
     assert list(outcome.refused) == ["a weight has several readers"]
 
 
+def attention_feeds(width):
+    """Three tokens of one row on an empty cache of one head."""
+    buffer = np.zeros((1, 1, 3, 8), dtype=np.float32)
+    lengths = {"lengths": np.array([2], np.int32), "total": np.array(3, np.int32)}
+    return {"x": normal(1, 3, width), "pk": buffer, "pv": buffer, **lengths}
+
+
 def test_attention_takes_the_packed_projections():
     model = parse(
         """g (float[batch, seq, 4] x, float[batch, 1, past, 8] pk, float[batch, 1, past, 8] pv, int32[batch] lengths,
@@ -120,15 +127,7 @@ def test_attention_takes_the_packed_projections():
         }""",
         weights={"wq": normal(4, 16), "wk": normal(4, 8), "wv": normal(4, 8)},
     )
-    buffer = np.zeros((1, 1, 3, 8), dtype=np.float32)
-    feeds = {
-        "x": normal(1, 3, 4),
-        "pk": buffer,
-        "pv": buffer,
-        "lengths": np.array([2], np.int32),
-        "total": np.array(3, np.int32),
-    }
-    outcomes = rewritten(model, PackedProjections(), PackedAttentionInput(), feeds=feeds)
+    outcomes = rewritten(model, PackedProjections(), PackedAttentionInput(), feeds=attention_feeds(4))
     assert [outcome.applied for outcome in outcomes] == [1, 1]
     assert operators(model) == {"MatMul": 1, "GroupQueryAttention": 1}
 
@@ -153,15 +152,7 @@ def test_attention_takes_a_projection_that_the_model_packed_itself(cut, num_slic
             "last": np.array([-1]),
         },
     )
-    buffer = np.zeros((1, 1, 3, 8), dtype=np.float32)
-    feeds = {
-        "x": normal(1, 3, 32),
-        "pk": buffer,
-        "pv": buffer,
-        "lengths": np.array([2], np.int32),
-        "total": np.array(3, np.int32),
-    }
-    rewritten(model, PackedAttentionInput(), feeds=feeds)
+    rewritten(model, PackedAttentionInput(), feeds=attention_feeds(32))
     assert operators(model).get("Slice", 0) == num_slices
 
 
