@@ -6,6 +6,8 @@ import argparse
 import json
 import sys
 
+from headway.runtime.commands.common_options import add_hub_options, hub_options
+
 HELP = "export a checkpoint to an ONNX artifact"
 
 
@@ -28,10 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--compat", action="store_true", help="keep to standard ONNX operators, for runtimes without ONNX Runtime's own"
     )
     parser.add_argument("--overwrite", action="store_true", help="replace the output folder where it exists")
-    parser.add_argument("--revision", help="branch, tag or commit on the hub")
-    parser.add_argument("--subfolder", help="folder of the checkpoint inside the repository")
-    parser.add_argument("--cache-dir", help="where hub downloads are kept")
-    parser.add_argument("--token", help="hub access token")
+    add_hub_options(parser, subfolder="folder of the checkpoint inside the repository")
     parser.add_argument("--trust-remote-code", action="store_true", help="run code that the checkpoint brings")
     parser.add_argument("--allow-random-weights", action="store_true", help="export a head whose weights are missing")
     parser.add_argument("--allow-pickle", action="store_true", help="load pickled weights, which can run code")
@@ -56,10 +55,7 @@ def run(arguments: argparse.Namespace) -> int:
         genai=arguments.genai,
         compat=arguments.compat,
         overwrite=arguments.overwrite,
-        revision=arguments.revision,
-        subfolder=arguments.subfolder,
-        cache_dir=arguments.cache_dir,
-        token=arguments.token,
+        **hub_options(arguments),
         trust_remote_code=arguments.trust_remote_code,
         allow_random_weights=arguments.allow_random_weights,
         allow_pickle=arguments.allow_pickle,

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
+from .common_options import hub_options
 from .generate import add_generation_arguments, generation_options, load_options
 
 HELP = "talk to a chat model; Ctrl-C stops an answer, Ctrl-D ends"
@@ -28,8 +29,7 @@ def run(arguments: argparse.Namespace) -> int:
     from .. import AutoModelForCausalLM, AutoTokenizer
 
     options = load_options(arguments)
-    hub = {name: options[name] for name in ("revision", "subfolder", "cache_dir", "token")}
-    tokenizer = AutoTokenizer.from_pretrained(arguments.model, **hub)
+    tokenizer = AutoTokenizer.from_pretrained(arguments.model, **hub_options(arguments))
     model = AutoModelForCausalLM.from_pretrained(arguments.model, **options)
     # The next turn begins with this one: only what is new runs.
     model.use_prefix_cache(arguments.cache_mb << 20)

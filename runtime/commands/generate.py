@@ -8,6 +8,8 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
+from .common_options import add_device_options, add_hub_options, hub_options
+
 HELP = "continue prompts with a language model, or turn texts into texts with an encoder-decoder"
 
 # Command-line option → (option of generate(), type, help).
@@ -47,18 +49,14 @@ def add_generation_arguments(parser: argparse.ArgumentParser) -> None:
         "--dtype",
         help="precision to load, or two such as int8+q4 for prompt and steps (default: fp32, or the first there is)",
     )
-    running.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N or openvino (default: auto)")
-    running.add_argument("--threads", type=int, metavar="N", help="threads within an operator (default: usable CPUs)")
-    running.add_argument("--revision", help="branch, tag or commit on the hub")
-    running.add_argument("--subfolder", help="the artifact's folder inside the repository")
-    running.add_argument("--cache-dir", help="where hub downloads are kept")
-    running.add_argument("--token", help="hub access token")
+    add_device_options(running)
+    add_hub_options(running)
 
 
 def load_options(arguments: argparse.Namespace) -> dict[str, Any]:
     """Options of ``from_pretrained`` and ``pipeline`` that were given."""
-    hub = {name: getattr(arguments, name) for name in ("revision", "subfolder", "cache_dir", "token")}
-    return {**hub, "device": arguments.device, "dtype": arguments.dtype, "num_threads": arguments.threads}
+    running = {"device": arguments.device, "dtype": arguments.dtype, "num_threads": arguments.threads}
+    return {**hub_options(arguments), **running}
 
 
 def generation_options(arguments: argparse.Namespace) -> dict[str, Any]:

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from .common_options import add_hub_options, hub_options
 from .json_lines import to_json
 from .table import size_text, table
 
@@ -26,10 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--check", action="store_true", help="read every file and compare it with the manifest's sha256"
     )
-    parser.add_argument("--revision", help="branch, tag or commit on the hub")
-    parser.add_argument("--subfolder", help="the artifact's folder inside the repository")
-    parser.add_argument("--cache-dir", help="where hub downloads are kept")
-    parser.add_argument("--token", help="hub access token")
+    add_hub_options(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -52,7 +50,7 @@ def _open(arguments: argparse.Namespace) -> Artifact:
     from ..hub import resolve_folder
     from ..model_loading import HubOptions, open_artifact
 
-    hub = {name: getattr(arguments, name) for name in ("subfolder", "revision", "cache_dir", "token")}
+    hub = hub_options(arguments)
     if arguments.check:
         return Artifact(resolve_folder(arguments.model, **hub))
     return open_artifact(arguments.model, HubOptions(**hub))
@@ -70,7 +68,8 @@ def _text(facts: Mapping[str, Any]) -> Iterator[str]:
     yield from table(list(_summary(facts)), indent=2)
     for name, variant in facts["variants"].items():
         yield ""
-        yield f"{name}  {size_text(variant['size_bytes'])}"
+        dtype = f"  dtype {variant['dtype']}" if variant.get("dtype") else ""
+        yield f"{name}  {size_text(variant['size_bytes'])}{dtype}"
         yield from _variant_lines(variant)
     yield from _tuned_lines(facts["tuned"])
     if facts["packages"]:

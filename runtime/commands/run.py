@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from .common_options import add_device_options, add_hub_options, hub_options
 from .json_lines import ITEM_READERS, to_json
 from .table import result_lines
 from .task_options import ITEM_SHAPES, ItemShape, add_task_options, build_item, implied_task, split_options
@@ -53,15 +54,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     running = parser.add_argument_group("running")
     running.add_argument("--dtype", help="precision to load (default: fp32, or the first there is)")
-    running.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N or openvino (default: auto)")
-    running.add_argument("--threads", type=int, metavar="N", help="threads within an operator (default: usable CPUs)")
+    add_device_options(running)
     running.add_argument("--batch-tokens", type=int, metavar="N", help="most padded tokens that run at once")
     running.add_argument("--max-length", type=int, metavar="N", help="limit in tokens (default: the model's)")
     running.add_argument("--truncation", choices=tuple(_TRUNCATION), help="what a text over the limit does")
-    running.add_argument("--revision", help="branch, tag or commit on the hub")
-    running.add_argument("--subfolder", help="the artifact's folder inside the repository")
-    running.add_argument("--cache-dir", help="where hub downloads are kept")
-    running.add_argument("--token", help="hub access token")
+    add_hub_options(running)
     add_task_options(parser)
 
 
@@ -89,7 +86,7 @@ def _load(arguments: argparse.Namespace) -> tuple[Pipeline[Any, Any], dict[str, 
     from ..pipelines import pipeline
     from ..pipelines.registry import resolve_task
 
-    hub = {name: getattr(arguments, name) for name in ("subfolder", "revision", "cache_dir", "token")}
+    hub = hub_options(arguments)
     task = arguments.task
     if task is None:
         task = _default_task(open_artifact(arguments.model, HubOptions(**hub), dtype=arguments.dtype))

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import ArtifactNotFoundError, MissingExtraError, OptionError
+from .common_options import add_device_options
 
 if TYPE_CHECKING:
     from ..server.settings import ServerSettings
@@ -70,8 +71,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--access-log", action="store_true", help="a line for each request, without its contents")
     parser.add_argument("--dtype", help="precision to load (default: fp32, or the first there is)")
-    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N or openvino (default: auto)")
-    parser.add_argument("--threads", type=int, metavar="N", help="threads within an operator (default: usable CPUs)")
+    add_device_options(parser)
     limits = parser.add_argument_group("limits")
     for table in (_SERVER_LIMITS, _HEAD_LIMITS, _ENGINE_LIMITS):
         for flag, (_, kind, text) in table.items():
