@@ -13,11 +13,10 @@ import huggingface_hub
 from headway.runtime.artifact import Component, Manifest, TensorSpec, Variant, read_json
 from headway.runtime.sentence_transformers import EmbeddingRecipe, read_recipe
 
+from .fusions.base import CONTRIB_WITHOUT_DOMAIN
 from .genai import GENAI_FILE
 
 CARD = "README.md"
-# ONNX Runtime registers it as if it were one of ONNX's.
-_CONTRIB_WITHOUT_DOMAIN = "SimplifiedLayerNormalization"
 
 
 @dataclass(frozen=True)
@@ -87,7 +86,7 @@ class CardFacts:
         """Operators that only ONNX Runtime has."""
         parts = [component for variant in self.manifest.variants.values() for component in variant.components.values()]
         names = {name for component in parts for name in component.operators}
-        return sorted(name for name in names if "." in name or name == _CONTRIB_WITHOUT_DOMAIN)
+        return sorted(name for name in names if "." in name or name == CONTRIB_WITHOUT_DOMAIN)
 
     @cached_property
     def recipe(self) -> EmbeddingRecipe:

@@ -7,6 +7,7 @@ from textwrap import dedent
 
 from .card_facts import CardFacts
 
+SENTENCE = "A man is eating food."
 TEXT_INPUTS = ("input_ids", "attention_mask", "token_type_ids")
 _IMPORTS = """
 import numpy as np
@@ -14,7 +15,6 @@ import onnxruntime
 from tokenizers import Tokenizer
 """.strip()
 
-_SENTENCE = "A man is eating food."
 # Input of a text head → what a tokenizer gives for it.
 _ENCODED: Mapping[str, str] = dict(
     zip(TEXT_INPUTS, ("encoded.ids", "encoded.attention_mask", "encoded.type_ids"), strict=True)
@@ -42,7 +42,7 @@ def head_example(facts: CardFacts) -> str | None:
     return "\n".join(
         [
             *_opened(facts, facts.component.file),
-            f'encoded = tokenizer.encode("{_SENTENCE}")',
+            f'encoded = tokenizer.encode("{SENTENCE}")',
             "inputs = {",
             *lines,
             "}",
@@ -96,7 +96,7 @@ def encoder_decoder_example(facts: CardFacts) -> str | None:
     dtype = others[0].dtype if others else "float32"
     opened = _opened(facts, encoder.file)
     code = dedent(f"""
-        encoded = tokenizer.encode("{_SENTENCE}")
+        encoded = tokenizer.encode("{SENTENCE}")
         known = {{"input_ids": np.array([encoded.ids]), "attention_mask": np.array([encoded.attention_mask])}}
         names = [value.name for value in session.get_outputs()]
         inputs = {{value.name: known[value.name] for value in session.get_inputs()}}

@@ -12,7 +12,7 @@ from textwrap import dedent
 from headway.runtime.sentence_transformers import unit_length
 
 from .card_facts import CardFacts
-from .card_graphs import TEXT_INPUTS, decoder_example, encoder_decoder_example, head_example
+from .card_graphs import SENTENCE, TEXT_INPUTS, decoder_example, encoder_decoder_example, head_example
 from .card_support import JS_DTYPES, JS_MODEL_TYPES, OPTIMUM_CLASSES
 
 
@@ -29,17 +29,16 @@ class Way:
     text: Callable[[CardFacts], str | None]
 
 
-_SENTENCE = "A man is eating food."
 # Task → a call of its pipeline, for models that come with what prepares their inputs.
 _CALLS: Mapping[str, str] = {
-    "text-classification": f'run("{_SENTENCE}")',
+    "text-classification": f'run("{SENTENCE}")',
     "token-classification": 'run("My name is Sylvain and I work in Brooklyn.")',
     "question-answering": 'run(question="Where does he work?", context="He works in Brooklyn.")',
     "fill-mask": 'run(f"A man is eating {run.tokenizer.mask_token}.")',
-    "feature-extraction": f'run("{_SENTENCE}")',
-    "embed": f'run(["{_SENTENCE}", "Someone is having a meal."]).shape',
+    "feature-extraction": f'run("{SENTENCE}")',
+    "embed": f'run(["{SENTENCE}", "Someone is having a meal."]).shape',
     "text-generation": 'run("The capital of France is", max_new_tokens=12)',
-    "text2text-generation": f'run("{_SENTENCE}", max_new_tokens=12)',
+    "text2text-generation": f'run("{SENTENCE}", max_new_tokens=12)',
     "image-classification": 'run("photo.jpg")',
     "audio-classification": 'run("speech.wav")',
     "automatic-speech-recognition": 'run("speech.wav")',
@@ -77,7 +76,7 @@ def _optimum(facts: CardFacts) -> str | None:
     if name is None or facts.component is None or not _has_fields_inputs(facts):
         return None
     folder, _, file = facts.component.file.rpartition("/")
-    inputs = f'**tokenizer("{_SENTENCE}", return_tensors="pt"{", return_token_type_ids=False" if is_decoder else ""})'
+    inputs = f'**tokenizer("{SENTENCE}", return_tensors="pt"{", return_token_type_ids=False" if is_decoder else ""})'
     return python(
         dedent(f"""
         from optimum.onnxruntime import {name}
@@ -97,7 +96,7 @@ def _transformers_js(facts: CardFacts) -> str | None:
     if not known or dtype is None or not _has_fields_inputs(facts):
         return None
     options = f"{{ dtype: '{dtype}'" + (", use_external_data_format: true }" if facts.has_data_file else " }")
-    call = "'The capital of France is', { max_new_tokens: 12 }" if is_decoder else f"'{_SENTENCE}'"
+    call = "'The capital of France is', { max_new_tokens: 12 }" if is_decoder else f"'{SENTENCE}'"
     pooling = _js_pooling(facts)
     code = dedent(f"""
         import {{ env, pipeline }} from '@huggingface/transformers';

@@ -15,7 +15,7 @@ import onnx_ir
 
 from headway.runtime.errors import ExportError
 
-from .fusions.base import CONTRIB, replace_value
+from .fusions.base import CONTRIB, CONTRIB_WITHOUT_DOMAIN, replace_value
 from .fusions.builder import NodeBuilder
 from .precisions.linears import drop_unused
 from .standard_quantized import BLOCKS_OPSET, QUANTIZED_WRITERS, padded_inputs
@@ -33,7 +33,8 @@ def write_out(model: onnx_ir.Model) -> None:
     """
     is_quantized = False
     for node in list(model.graph):
-        write = _WRITERS.get(node.op_type) if node.domain == CONTRIB or node.op_type in _IN_DOMAIN_OF_ONNX else None
+        is_contrib = node.domain == CONTRIB or node.op_type == CONTRIB_WITHOUT_DOMAIN
+        write = _WRITERS.get(node.op_type) if is_contrib else None
         if write is not None:
             write(node)
             is_quantized = is_quantized or node.op_type in QUANTIZED_WRITERS
@@ -139,12 +140,10 @@ def _integer(node: onnx_ir.Node, name: str) -> int:
     return 0 if attribute is None else int(attribute.as_int())
 
 
-# ONNX Runtime registers it as if it were one of ONNX's.
-_IN_DOMAIN_OF_ONNX = ("SimplifiedLayerNormalization",)
 _WRITERS: Mapping[str, Callable[[onnx_ir.Node], None]] = {
     "FusedMatMul": _fused_matmul,
     "MoE": _mixture_of_experts,
-    "SimplifiedLayerNormalization": _rms_norm,
+    CONTRIB_WITHOUT_DOMAIN: _rms_norm,
     "SkipSimplifiedLayerNormalization": _skip_rms_norm,
     **QUANTIZED_WRITERS,
 }

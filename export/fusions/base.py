@@ -12,6 +12,8 @@ import onnx_ir
 from onnx_ir.passes.common import RemoveUnusedNodesPass
 
 CONTRIB = "com.microsoft"
+# ONNX Runtime registers it as if it were one of ONNX's.
+CONTRIB_WITHOUT_DOMAIN = "SimplifiedLayerNormalization"
 Match = TypeVar("Match")
 
 
