@@ -16,6 +16,8 @@ from transformers import PreTrainedModel
 
 from headway.runtime.errors import ExportError
 
+from .trial_run import failure_of
+
 _MEL_SIZES = ("feature_projection_input_dim", "num_mel_bins", "input_feat_per_channel", "feature_size", "input_dim")
 # An odd number of frames: models that put frames in pairs then pad, which is right for even numbers too.
 _TRACE_STEPS = 12
@@ -135,7 +137,7 @@ def probe_audio_inputs(model: PreTrainedModel, name: str) -> AudioInputs:
     error: Exception | None = None
     for layout in layouts_of(model, name):
         inputs = AudioInputs(model.config, layout, (name,))
-        failure = _failure(model, inputs.trace_example())
+        failure = failure_of(model, inputs.trace_example())
         if failure is None:
             return inputs
         error = error or failure
@@ -167,13 +169,3 @@ def _receptive_field(kernels: Any, strides: Any) -> int:
     for kernel, stride in zip(reversed(kernels), reversed(strides), strict=True):
         field = (field - 1) * stride + kernel
     return field
-
-
-def _failure(model: PreTrainedModel, inputs: Mapping[str, torch.Tensor]) -> Exception | None:
-    try:
-        with torch.no_grad():
-            model(**inputs, return_dict=True)
-    except Exception as error:
-        # The model's own code judges its inputs, in its own ways.
-        return error
-    return None

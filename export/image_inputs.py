@@ -11,6 +11,8 @@ from transformers import PreTrainedModel
 
 from headway.runtime.errors import ExportError
 
+from .trial_run import failure_of
+
 _DEFAULT_SIDE, _DEFAULT_CHANNELS = 224, 3
 # Other sizes that are tried, as what is added to height and width: whole patches, then odd.
 _GROWTHS = ((32, 64), (7, 18))
@@ -93,17 +95,17 @@ def probe_image_inputs(model: PreTrainedModel, name: str) -> ImageInputs:
         ExportError: the model runs on none.
     """
     inputs = image_inputs_of(model.config, name)
-    error = _failure(model, inputs.build([1, 1]))
+    error = failure_of(model, inputs.build([1, 1]))
     if error is not None and inputs.num_frames is not None:
         inputs = replace(inputs, num_frames=None)
-        error = _failure(model, inputs.build([1, 1])) and error
+        error = failure_of(model, inputs.build([1, 1])) and error
     if error is not None:
         raise ExportError(
             f"{type(model).__name__} does not run on images of {inputs.height} × {inputs.width} "
             f"({type(error).__name__}: {error})."
         )
     grows = not _has_attention(model.config) and all(
-        _failure(model, inputs.build([1, 1], grown=grown)) is None for grown in _GROWTHS
+        failure_of(model, inputs.build([1, 1], grown=grown)) is None for grown in _GROWTHS
     )
     return replace(inputs, is_dynamic=grows)
 
@@ -136,13 +138,3 @@ def _size(config: Any) -> tuple[int, int]:
 def _integer(config: Any, names: tuple[str, ...], default: int) -> int:
     values = (getattr(config, name, None) for name in names)
     return next((value for value in values if isinstance(value, int)), default)
-
-
-def _failure(model: PreTrainedModel, inputs: Mapping[str, torch.Tensor]) -> Exception | None:
-    try:
-        with torch.no_grad():
-            model(**inputs, return_dict=True)
-    except Exception as error:
-        # The model's own code judges its inputs, in its own ways.
-        return error
-    return None

@@ -21,6 +21,7 @@ from .input_kinds import INPUT_KINDS, NOT_INPUTS
 from .inputs import MAX_VERIFIED_LENGTH, InputBuilder, Inputs, longest_input
 from .patch_inputs import PatchInputs
 from .tasks import Task
+from .trial_run import failure_of, outputs_of
 
 
 @dataclass(frozen=True)
@@ -240,13 +241,10 @@ def _first_runnable(model: PreTrainedModel, builder: InputBuilder, accepted: lis
     error: Exception | None = None
     for names in _name_choices(accepted):
         candidate = replace(builder, names=names)
-        try:
-            _run(model, candidate.trace_example())
-        except Exception as failure:
-            # The model's own code judges its inputs, in its own ways.
-            error = error or failure
-        else:
+        failure = failure_of(model, candidate.trace_example())
+        if failure is None:
             return candidate
+        error = error or failure
     raise ExportError(
         f"{type(model).__name__} does not run on what Headway makes ({type(error).__name__}: {error}). "
         f"Inputs made of text are {', '.join(INPUT_KINDS)}."
@@ -260,7 +258,7 @@ def _within_limit(model: PreTrainedModel, builder: InputBuilder) -> InputBuilder
         return builder
     configured = getattr(builder.config, "max_position_embeddings", None)
     for length in (limit, configured, limit - 1, limit - 2):
-        if isinstance(length, int) and 0 < length <= limit and _try_run(model, builder.build([length])) is not None:
+        if isinstance(length, int) and 0 < length <= limit and failure_of(model, builder.build([length])) is None:
             return replace(builder, max_length=length)
     return builder
 
@@ -276,15 +274,9 @@ def _name_choices(accepted: list[str]) -> Iterator[tuple[str, ...]]:
             yield ordered
 
 
-def _run(model: PreTrainedModel, inputs: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    with torch.no_grad():
-        result = model(**inputs, return_dict=True)
-    return {name: value for name, value in result.items() if isinstance(value, torch.Tensor)}
-
-
 def _try_run(model: PreTrainedModel, inputs: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor] | None:
     try:
-        return _run(model, inputs)
+        return outputs_of(model, inputs)
     except Exception:
         # Whatever the model's own code raises, it means that it does not take these inputs.
         return None
