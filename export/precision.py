@@ -13,6 +13,7 @@ from headway.runtime.errors import OptionError
 from .precisions.dynamic_int8 import quantize_dynamically
 from .precisions.half import halve
 from .precisions.linears import Floats, find_linears, table_names
+from .precisions.smoothing import smooth
 from .precisions.weight_only import quantize_weights
 
 
@@ -23,10 +24,12 @@ class Calibration:
     Args:
         covariances: activation's name → (channels, channels), of what goes into linear layers on real text.
         spared: names of weights that are to be kept more precise than the others.
+        largest: activation's name → (channels,), the largest absolute values of what normalisations give linear layers.
     """
 
     covariances: Mapping[str, Floats] = field(default_factory=dict)
     spared: Collection[str] = ()
+    largest: Mapping[str, Floats] = field(default_factory=dict)
 
 
 class Convert(Protocol):
@@ -44,11 +47,13 @@ class Precision:
         convert: changes a graph in place.
         is_calibrated: it rounds by the covariances of activations.
         can_spare: it can keep single layers more precise.
+        is_smoothed: it evens activations out by the largest of them.
     """
 
     convert: Convert
     is_calibrated: bool = False
     can_spare: bool = False
+    is_smoothed: bool = False
 
 
 # Measured on SmolLM2-135M: at 8 bits blocks of 64 decode 7 % faster than of 32, and perplexity is 0.8 % higher than
@@ -83,6 +88,7 @@ def _q4(model: onnx_ir.Model, calibration: Calibration) -> None:
 
 
 def _int8(model: onnx_ir.Model, calibration: Calibration) -> None:
+    smooth(model, calibration.largest)
     quantize_dynamically(model, calibration.spared)
 
 
@@ -92,7 +98,7 @@ def _fp16(model: onnx_ir.Model, calibration: Calibration) -> None:
 
 REDUCED: Mapping[str, Precision] = {
     "fp16": Precision(_fp16),
-    "int8": Precision(_int8, can_spare=True),
+    "int8": Precision(_int8, can_spare=True, is_smoothed=True),
     "q8": Precision(_q8),
     "q4": Precision(_q4, is_calibrated=True, can_spare=True),
 }

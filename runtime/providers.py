@@ -50,8 +50,8 @@ class ProviderSettings:
 
 DEFAULT_SETTINGS = ProviderSettings()
 
-# What ONNX Runtime (1.31) can be told through the environment alone. The tiles of GroupQueryAttention's flash kernel for
-# the CPU are small: a prompt of 128 tokens spends half the time in the kernel without them, one of 512 two thirds.
+# What ONNX Runtime (1.31) can be told through the environment alone. GroupQueryAttention's flash kernel for the CPU
+# works in small tiles: without it attention takes half the time for a prompt of 128 tokens, two thirds for one of 512.
 _ENVIRONMENT = {"ORT_DISABLE_TELEMETRY": "1", "ORT_GQA_DISABLE_FLASH_ATTENTION": "1"}
 
 

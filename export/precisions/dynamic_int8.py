@@ -1,19 +1,22 @@
 """int8: weights in 8 bits per output channel, activations rounded to 8 bits as they come, one scale for a whole tensor.
 
 One scale for a tensor means that a row's answer depends, a little, on what else is in the batch: a row with larger
-activations makes the steps coarser for all. q8 has no such effect and is slower on many rows.
+activations makes the steps coarser for all. q8 has no such effect and is slower on many rows. Where rows differ most,
+behind the gates of a feed-forward layer, every row has a scale of its own.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import onnx_ir
 from numpy.typing import NDArray
 
 from ..fusions.base import CONTRIB, add_initializer, insert_before, only_user, replace_value
+from .gates import is_gated
 from .linears import (
     Floats,
     Linear,
@@ -27,6 +30,9 @@ from .linears import (
 from .weight_only import quantize_to_8_bits
 
 _LARGEST_CODE = 127
+# Where a row's codes have their zero: they are unsigned, as the product wants them.
+_ROW_ZERO_POINT = 128
+_LEAST_ROW_SCALE = 1e-20
 
 
 @dataclass(frozen=True)
@@ -50,7 +56,11 @@ def quantize_dynamically(model: onnx_ir.Model, left_out: Collection[str] = ()) -
     tables = table_names(model)
     shared: dict[onnx_ir.Value, _Quantized] = {}
     for linear in find_linears(model):
-        if linear.name not in left_out and linear.name not in tables:
+        if linear.name in left_out or linear.name in tables:
+            continue
+        if is_gated(linear.activation):
+            _replace_by_rows(linear)
+        else:
             _replace(linear, shared)
     quantize_to_8_bits(model, tables | set(left_out))
     model.opset_imports[CONTRIB] = 1
@@ -71,6 +81,13 @@ def rounded_activations(rows: Floats) -> Floats:
     zero_point = np.clip(np.rint(-low / scale), 0, 255)
     steps = np.clip(np.rint(rows / scale) + zero_point, 0, 255) - zero_point
     return (steps * scale).astype(np.float32)
+
+
+def rounded_rows(rows: Floats) -> Floats:
+    """The same with a scale for each row."""
+    scales = np.maximum(np.abs(rows).max(axis=-1, keepdims=True), np.float32(_LEAST_ROW_SCALE)) / _LARGEST_CODE
+    rounded: Floats = (np.rint(rows / scales) * scales).astype(np.float32)
+    return rounded
 
 
 def _replace(linear: Linear, shared: dict[onnx_ir.Value, _Quantized]) -> None:
@@ -128,3 +145,30 @@ def _quantize(linear: Linear) -> _Quantized:
     node = onnx_ir.node("DynamicQuantizeLinear", [linear.activation], num_outputs=3)
     insert_before(linear.node, [node])
     return _Quantized(*node.outputs)
+
+
+def _replace_by_rows(linear: Linear) -> None:
+    """The product of rows that are each brought to the same size before, and back to their own after."""
+    codes, weight_scales = rounded_per_channel(linear.weight_values())
+
+    def stored(part: str, array: NDArray[Any]) -> onnx_ir.Value:
+        return add_initializer(linear.node, f"{linear.name}_{part}", onnx_ir.tensor(array))
+
+    def added(
+        op_type: str, inputs: Sequence[onnx_ir.Value | None], attributes: Mapping[str, int] | None = None
+    ) -> onnx_ir.Value:
+        domain = CONTRIB if op_type == "MatMulIntegerToFloat" else ""
+        node = onnx_ir.node(op_type, inputs, attributes, domain=domain)
+        insert_before(linear.node, [node])
+        return node.outputs[0]
+
+    largest = added("ReduceMax", [added("Abs", [linear.activation]), stored("axis", np.array([-1]))], {"keepdims": 1})
+    # A row of zeros has no size to be divided by.
+    sizes = added("Max", [largest, stored("least", np.array(_LEAST_ROW_SCALE, dtype=np.float32))])
+    scale = stored("row_scale", np.array(1 / _LARGEST_CODE, dtype=np.float32))
+    zero_point = stored("row_zero_point", np.array(_ROW_ZERO_POINT, dtype=np.uint8))
+    rows = added("QuantizeLinear", [added("Div", [linear.activation, sizes]), scale, zero_point])
+    weight = stored("int8", np.ascontiguousarray(codes.T))
+    product = added("MatMulIntegerToFloat", [rows, weight, scale, stored("scales", weight_scales), zero_point])
+    result = added("Mul", [product, sizes])
+    replace_value(linear.node.outputs[0], result if linear.bias is None else added("Add", [result, linear.bias]))

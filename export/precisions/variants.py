@@ -20,9 +20,10 @@ from ..seq2seq_graph import write_graphs
 from ..standard_operators import write_out
 from .accuracy import Accuracy, AccuracyLimits, limits_of, require_accuracy
 from .activations import Feeds, covariances
-from .linears import table_names
+from .linears import Floats, table_names
 from .probes import Components, Probe, probe_of
 from .sensitivity import most_sensitive
+from .smoothing import largest_activations
 
 # Share of the layers that are kept more precise, tried in order until a variant is within its limits.
 _SPARED_SHARES = (0.0, 0.05, 0.1, 0.2, 0.35)
@@ -112,7 +113,14 @@ def _measured(source: _Source, probe: Probe, variant: Variant, limits: AccuracyL
 def _spared(source: _Source, component: str, dtype: str, share: float) -> list[str]:
     if not share:
         return []
-    return most_sensitive(source.path(component), source.feeds.get(component, []), dtype, share)
+    feeds = source.feeds.get(component, [])
+    return most_sensitive(source.path(component), feeds, dtype, share, _largest(source, component, dtype))
+
+
+def _largest(source: _Source, component: str, dtype: str) -> Mapping[str, Floats]:
+    """The largest activations of a graph, for a precision that evens them out."""
+    feeds = source.feeds.get(component, [])
+    return largest_activations(source.path(component), feeds) if REDUCED[dtype].is_smoothed and feeds else {}
 
 
 def _write(source: _Source, dtype: str, spared: Mapping[str, Sequence[str]]) -> Variant:
@@ -135,7 +143,7 @@ def _converted(source: _Source, component: str, dtype: str, spared: Sequence[str
     if source.compat:
         # No standard operator looks rows of 4 bits up.
         spared = [*spared, *table_names(model)]
-    REDUCED[dtype].convert(model, Calibration(measured, spared))
+    REDUCED[dtype].convert(model, Calibration(measured, spared, _largest(source, component, dtype)))
     if source.compat:
         write_out(model)
     return model
