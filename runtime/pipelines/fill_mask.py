@@ -17,7 +17,7 @@ from ..numerics import softmax
 from ..tokenization.tokenizer import Tokenizer
 from .encode import CutLog, encode_rows
 from .inputs import plain_texts, require_text
-from .options import PipelineOptions
+from .options import PipelineOptions, require_words
 from .progress import Progress
 from .text import TextPipeline
 from .tokenizer_options import with_tokenizer_options
@@ -44,6 +44,8 @@ class FillMaskOptions(PipelineOptions):
         super().__post_init__()
         if isinstance(self.top_k, bool) or not isinstance(self.top_k, int) or self.top_k < 1:
             raise OptionError(f"top_k is {self.top_k!r}; it must be a whole number of at least 1.")
+        if not isinstance(self.targets, str):
+            require_words("targets", self.targets)
 
 
 class FillMaskPipeline(TextPipeline[FillMaskOptions, Rows]):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any, Self
 
@@ -80,6 +80,13 @@ def require_choice(name: str, value: Any, choices: tuple[Any, ...]) -> None:
     # By identity and type, so that 1 does not pass for True.
     if not any(value is choice or (isinstance(value, str) and value == choice) for choice in choices):
         raise OptionError(f"{name} is {value!r}; allowed are {', '.join(map(repr, choices))}.")
+
+
+def require_words(name: str, value: Any) -> None:
+    """Raise OptionError unless ``value`` is None or a collection of texts, which a text itself is not."""
+    is_list = isinstance(value, Collection) and not isinstance(value, str | bytes | Mapping)
+    if value is not None and not (is_list and all(isinstance(word, str) for word in value)):
+        raise OptionError(f"{name} is {value!r}; it must be a list of texts (str), or None.")
 
 
 def require_flag(name: str, value: Any) -> None:

@@ -28,6 +28,7 @@ logger = logging.getLogger("headway")
 
 _DEFAULT_SEQUENCE_LENGTH = 384
 _DEFAULT_STRIDE = 128
+_LARGEST_COUNT = 2**31 - 1
 
 
 @dataclass(frozen=True)
@@ -271,5 +272,5 @@ def _question_and_context(item: Any, name: str) -> tuple[str, str]:
 
 
 def _require_count(name: str, value: Any) -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise OptionError(f"{name} is {value!r}; it must be a whole number of at least 1.")
+    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= _LARGEST_COUNT:
+        raise OptionError(f"{name} is {value!r}; it must be a whole number from 1 to {_LARGEST_COUNT}.")

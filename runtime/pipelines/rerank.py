@@ -50,7 +50,8 @@ class RerankOptions(PipelineOptions):
         super().__post_init__()
         require_top_k(self.top_k)
         require_flag("return_documents", self.return_documents)
-        if isinstance(self.activation_fn, str) and self.activation_fn not in ACTIVATIONS:
+        chosen = self.activation_fn
+        if chosen is not None and not callable(chosen) and not (isinstance(chosen, str) and chosen in ACTIVATIONS):
             raise OptionError(f"activation_fn is {self.activation_fn!r}; known are {', '.join(ACTIVATIONS)}.")
 
 

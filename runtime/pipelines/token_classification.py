@@ -18,7 +18,7 @@ from ..tokenization.tokenizer import Tokenizer
 from .encode import CutLog, require_within_limit, tokenize
 from .entities import STRATEGIES, Entity, EntityFinder, without_overlaps
 from .inputs import describe, plain_texts, require_texts
-from .options import PipelineOptions, require_choice, require_flag
+from .options import PipelineOptions, require_choice, require_flag, require_words
 from .progress import Progress
 from .runner import Array, token_vectors
 from .text import TextPipeline
@@ -56,6 +56,7 @@ class TokenClassificationOptions(PipelineOptions):
             strategy = strategy.lower()
             object.__setattr__(self, "aggregation_strategy", strategy)
         require_choice("aggregation_strategy", strategy, ("none", *STRATEGIES))
+        require_words("ignore_labels", self.ignore_labels)
         require_flag("is_split_into_words", self.is_split_into_words)
         if self.stride is not None and (not isinstance(self.stride, int) or self.stride < 0):
             raise OptionError(f"stride is {self.stride!r}; it must be a whole number of at least 0, or None.")

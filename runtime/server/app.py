@@ -6,7 +6,7 @@ import contextlib
 import hmac
 import logging
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
 from starlette.routing import Route, Router
@@ -31,7 +31,10 @@ def create_app(server: Server) -> ASGIApp:
     Args:
         server: its parts; models are loaded by whoever made it.
     """
-    apps = [(endpoint, _EndpointApp(server, endpoint)) for endpoint in ENDPOINTS]
+    by_path: dict[str, dict[str, _EndpointApp]] = {}
+    for endpoint in ENDPOINTS:
+        by_path.setdefault(endpoint.path, {})[endpoint.method] = _EndpointApp(server, endpoint)
+    paths = {path: _Path(path, by_method) for path, by_method in by_path.items()}
 
     @contextlib.asynccontextmanager
     async def lifespan(app: Any) -> AsyncIterator[None]:
@@ -39,9 +42,9 @@ def create_app(server: Server) -> ASGIApp:
         yield
         await server.stop()
 
-    routes = [Route(endpoint.path, app, methods=[endpoint.method]) for endpoint, app in apps if "{" in endpoint.path]
+    routes = [Route(path, app) for path, app in paths.items() if "{" in path]
     router = Router(routes, redirect_slashes=False, default=_not_found, lifespan=lifespan)
-    app: ASGIApp = _Application(apps, router)
+    app: ASGIApp = _Application({path: app for path, app in paths.items() if "{" not in path}, router)
     if server.settings.cors_origins:
         from starlette.middleware.cors import CORSMiddleware
 
@@ -52,25 +55,29 @@ def create_app(server: Server) -> ASGIApp:
 class _Application:
     """Finds plain paths in a table and leaves the others to a router."""
 
-    def __init__(self, apps: Sequence[tuple[Endpoint, _EndpointApp]], router: Router) -> None:
+    def __init__(self, paths: Mapping[str, _Path], router: Router) -> None:
+        self._paths = paths
         self._router = router
-        self._by_path: dict[str, dict[str, _EndpointApp]] = {}
-        for endpoint, app in apps:
-            if "{" not in endpoint.path:
-                self._by_path.setdefault(endpoint.path, {})[endpoint.method] = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        by_method = self._by_path.get(scope["path"]) if scope["type"] == "http" else None
-        if by_method is None:
-            await self._router(scope, receive, send)
-            return
-        method = "GET" if scope["method"] == "HEAD" else scope["method"]
-        app = by_method.get(method)
+        app: ASGIApp | None = self._paths.get(scope["path"]) if scope["type"] == "http" else None
+        await (app or self._router)(scope, receive, send)
+
+
+class _Path:
+    """The methods of one path."""
+
+    def __init__(self, path: str, by_method: Mapping[str, _EndpointApp]) -> None:
+        self._path = path
+        self._by_method = by_method
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        app = self._by_method.get("GET" if scope["method"] == "HEAD" else scope["method"])
         if app is not None:
             await app(scope, receive, send)
             return
-        allowed = ", ".join(by_method)
-        refusal = RefusedError(405, f"{scope['path']} takes {allowed}.", code="method_not_allowed")
+        allowed = ", ".join(self._by_method)
+        refusal = RefusedError(405, f"{self._path} takes {allowed}.", code="method_not_allowed")
         await _refused(refusal_of(refusal), {"Allow": allowed}).send(send)
 
 
@@ -102,7 +109,8 @@ class _EndpointApp:
         finally:
             self._server.num_requests -= 1
             seconds = time.monotonic() - started
-            self._server.metrics.end_request(self._endpoint.path, status, seconds)
+            endpoint = self._endpoint
+            self._server.metrics.end_request(endpoint.path, status, seconds, is_open=endpoint.is_open)
             call.trace.end(status, call.model, call.num_tokens)
             if self._server.settings.access_log:
                 _log(call, status, seconds)

@@ -16,6 +16,9 @@ from .refusals import RefusedError
 Result = TypeVar("Result")
 
 _JSON_TYPES = ("application/json", "application/octet-stream")
+# What is read of a body that is refused anyway.
+_DISCARD_BYTES = 64 << 20
+_DISCARD_TIMEOUT_S = 5.0
 encode_json = msgspec.json.Encoder().encode
 
 
@@ -114,14 +117,25 @@ async def read_body(scope: Scope, receive: Receive, max_bytes: int, timeout_s: f
     """The body of a request.
 
     Raises:
-        RefusedError: it is too large, or took too long to arrive.
+        RefusedError: it is compressed or too large, or took too long to arrive.
         ClientGoneError: the client left.
     """
     headers = dict(scope["headers"])
+    encoding = headers.get(b"content-encoding", b"identity").strip().lower()
+    if encoding != b"identity":
+        raise RefusedError(
+            415,
+            f"The body is compressed by {encoding[:20].decode('latin-1')}; send it as it is.",
+            param="content-encoding",
+            code="unsupported_media_type",
+        )
     declared = headers.get(b"content-length", b"0")
     if declared.isdigit() and int(declared) > max_bytes:
+        # Who asks before sending has sent nothing yet, and need not.
+        if b"expect" not in headers:
+            await _discard_body(receive)
         raise _too_large(max_bytes)
-    chunks = []
+    chunks: list[bytes] = []
     size_bytes = 0
     try:
         async with asyncio.timeout(timeout_s):
@@ -132,6 +146,8 @@ async def read_body(scope: Scope, receive: Receive, max_bytes: int, timeout_s: f
                 chunk = message.get("body", b"")
                 size_bytes += len(chunk)
                 if size_bytes > max_bytes:
+                    chunks.clear()
+                    await _discard_body(receive)
                     raise _too_large(max_bytes)
                 chunks.append(chunk)
                 if not message.get("more_body", False):
@@ -143,6 +159,24 @@ async def read_body(scope: Scope, receive: Receive, max_bytes: int, timeout_s: f
             code="timeout",
             headers={"Connection": "close"},
         ) from error
+
+
+async def _discard_body(receive: Receive) -> None:
+    """Read on for a while: a client that is still writing when the connection closes never sees the answer.
+
+    Raises:
+        ClientGoneError: the client left.
+    """
+    num_bytes = 0
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(_DISCARD_TIMEOUT_S):
+            while num_bytes < _DISCARD_BYTES:
+                message = await receive()
+                if message["type"] == "http.disconnect":
+                    raise ClientGoneError
+                num_bytes += len(message.get("body", b""))
+                if not message.get("more_body", False):
+                    return
 
 
 def require_json_type(scope: Scope) -> None:

@@ -42,7 +42,8 @@ class ServerMetrics:
         self._inference = self._histogram("headway_inference_seconds", "", _SECONDS, ("model",))
         self._batch_rows = self._histogram("headway_batch_rows", "Rows of a round.", _COUNTS, ("model",))
         self._batch_tokens = self._histogram("headway_batch_tokens", "Tokens of a round.", _TOKENS, ("model",))
-        self._te_count = self._counter("te_request_count", "Requests answered.", ("method",))
+        self._te_count = _PlainCounter("te_request_count", "Requests answered.", "method")
+        self._registry.register(self._te_count)
         self._te_duration = self._histogram("te_request_duration", "Whole requests.", _SECONDS, ())
         self._te_queue = self._histogram("te_request_queue_duration", "", _SECONDS, ())
         self._te_tokenization = self._histogram("te_request_tokenization_duration", "", _SECONDS, ())
@@ -58,19 +59,21 @@ class ServerMetrics:
         """A request has come."""
         self._in_progress.inc()
 
-    def end_request(self, endpoint: str, status: int, seconds: float) -> None:
+    def end_request(self, endpoint: str, status: int, seconds: float, *, is_open: bool = False) -> None:
         """A request was answered.
 
         Args:
             endpoint: the path's pattern, never the path itself.
             status: HTTP status.
             seconds: since it came.
+            is_open: it asked for a page, health or measurements, which text-embeddings-inference does not count.
         """
         self._in_progress.dec()
         self._requests.labels(endpoint, str(status)).inc()
         self._request_seconds.labels(endpoint).observe(seconds)
-        self._te_count.labels(endpoint).inc()
-        self._te_duration.observe(seconds)
+        if not is_open:
+            self._te_count.inc(endpoint)
+            self._te_duration.observe(seconds)
 
     def observe_head(self, model: str, num_tokens: int, timings: Timings) -> None:
         """A head answered a request."""
@@ -105,6 +108,31 @@ class ServerMetrics:
 
     def _histogram(self, name: str, text: str, buckets: tuple[float, ...], labels: tuple[str, ...]) -> Histogram:
         return Histogram(name, text, labels, buckets=buckets, registry=self._registry)
+
+
+class _PlainCounter(Collector):
+    """A counter under its name alone: prometheus-client's own ends every name with ``_total``.
+
+    Args:
+        name: of the counter.
+        text: for people.
+        label: of each of its values.
+    """
+
+    def __init__(self, name: str, text: str, label: str) -> None:
+        self._name, self._text, self._label = name, text, label
+        self._counts: dict[str, int] = {}
+
+    def inc(self, value: str) -> None:
+        """Count one more; called in the loop alone."""
+        self._counts[value] = self._counts.get(value, 0) + 1
+
+    def collect(self) -> Iterator[Metric]:
+        """The counter, without a type, which would bring the ending back."""
+        metric = Metric(self._name, self._text, "unknown")
+        for value, count in tuple(self._counts.items()):
+            metric.add_sample(self._name, {self._label: value}, count)
+        yield metric
 
 
 class _Levels(Collector):

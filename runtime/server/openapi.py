@@ -65,7 +65,7 @@ def openapi_document(endpoints: Sequence[Endpoint]) -> dict[str, Any]:
     by_type = dict(zip(map(repr, [*types, *_ERROR_TYPES.values()]), schemas, strict=True))
     paths: dict[str, Any] = {}
     for endpoint in endpoints:
-        paths.setdefault(endpoint.path, {})[endpoint.method.lower()] = _operation(endpoint, by_type)
+        paths.setdefault(_template(endpoint.path), {})[endpoint.method.lower()] = _operation(endpoint, by_type)
     return {
         "openapi": "3.1.0",
         "info": {"title": "Headway", "version": version("headway"), "description": "Every head over HTTP."},
@@ -94,7 +94,7 @@ def _operation(endpoint: Endpoint, schemas: dict[str, Any]) -> dict[str, Any]:
     if endpoint.health_statuses:
         for status in endpoint.health_statuses:
             operation["responses"][str(status)] = {**operation["responses"]["200"], "description": "Not now."}
-    names = _PATH_VALUE.findall(endpoint.path)
+    names = _PATH_VALUE.findall(_template(endpoint.path))
     if names:
         operation["parameters"] = [
             {"name": name, "in": "path", "required": True, "schema": {"type": "string", "minLength": 1}}
@@ -119,6 +119,11 @@ def _answer_content(endpoint: Endpoint, schemas: dict[str, Any]) -> dict[str, An
     return content
 
 
+def _template(path: str) -> str:
+    """A path as the specification writes it, without what a value may hold."""
+    return path.replace(":path}", "}")
+
+
 def _operation_id(endpoint: Endpoint) -> str:
-    words = re.findall(r"\w+", endpoint.path)
+    words = re.findall(r"\w+", _template(endpoint.path))
     return "_".join([endpoint.method.lower(), *words])

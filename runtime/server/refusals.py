@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -77,8 +78,13 @@ def refusal_of(error: HeadwayError) -> Refusal:
     for kind, status, code in _STATUSES:
         if isinstance(error, kind):
             headers = {"Retry-After": str(error.retry_after_s)} if isinstance(error, TryLaterError) else {}
-            return Refusal(status, str(error), None, code, headers)
+            return Refusal(status, _PYTHON_HINT.sub(_HTTP_HINT, str(error)), None, code, headers)
     return internal_refusal()
+
+
+# What a caller in Python is told to do about a text that is too long, and what a client can do.
+_PYTHON_HINT = re.compile(r"(Pass|Tokenize with) truncation=True\b.*")
+_HTTP_HINT = "Send less, or have it cut where the endpoint takes truncate or truncation."
 
 
 def internal_refusal() -> Refusal:

@@ -41,6 +41,22 @@ def refuse_fields(request: Any, allowed: Mapping[str, tuple[Any, ...]]) -> None:
             )
 
 
+def require_room(call: Call, num_sequences: int) -> None:
+    """Refuse more sequences than the queue ever holds: waiting would not help.
+
+    Raises:
+        RefusedError: there are too many.
+    """
+    limit = call.server.settings.engine.max_waiting
+    if num_sequences > limit:
+        raise RefusedError(
+            400,
+            f"n asks for {num_sequences} answers in all; at most {limit} are written for a request.",
+            param="n",
+            code="invalid_value",
+        )
+
+
 def new_id(prefix: str) -> str:
     """An id for an answer."""
     return f"{prefix}-{os.urandom(12).hex()}"
@@ -69,7 +85,7 @@ class Generation:
         self._last: dict[int, float] = {}
         self._num_pieces: Counter[int] = Counter()
         self.num_new_tokens = 0
-        self.num_cached_tokens = 0
+        self._cached: dict[int, int] = {}
         call.model = served.name
 
     async def pieces(self) -> AsyncIterator[Piece]:
@@ -106,6 +122,10 @@ class Generation:
         finally:
             self._stream.cancel()
 
+    def num_cached_tokens(self, choices_per_prompt: int) -> int:
+        """Tokens of all prompts that were not run again; a prompt counts once, however many choices continue it."""
+        return sum(count for index, count in self._cached.items() if index % choices_per_prompt == 0)
+
     def _measure(self, piece: Piece) -> None:
         now = time.monotonic()
         metrics = self._call.server.metrics
@@ -113,7 +133,7 @@ class Generation:
         if is_first:
             self._first[piece.index] = now
             metrics.observe_prompt(self._name, self._prompts[piece.index], piece.num_cached_tokens)
-            self.num_cached_tokens += piece.num_cached_tokens
+            self._cached[piece.index] = piece.num_cached_tokens
         metrics.observe_token(self._name, now - self._last.get(piece.index, self._started), is_first=is_first)
         self._last[piece.index] = now
         self.num_new_tokens += 1

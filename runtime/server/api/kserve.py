@@ -124,6 +124,7 @@ async def infer(call: Call) -> Answer:
     header_length = call.header(HEADER_LENGTH)
     head, binary = split_body(await call.raw_body(), header_length)
     request: InferRequest = call.decoded(head)
+    _refuse_extensions(request)
     arrays = read_tensors(request.inputs, binary)
     if all(array.dtype == object for array in arrays.values()):
         found = await _run_texts(call, served, arrays, request)
@@ -197,6 +198,23 @@ def _as_json(results: Any) -> dict[str, Array]:
 
 # Task → the tensors of its results; others give a JSON text for each input.
 _TEXT_OUTPUTS: Mapping[str, Callable[[Any], dict[str, Array]]] = {"embed": _embeddings, "text-classification": _labels}
+
+
+def _refuse_extensions(request: InferRequest) -> None:
+    """Refuse what Triton does beyond the protocol and what would change the answer: it is never left out silently."""
+    for tensor in (*request.inputs, *(request.outputs or ())):
+        asked = next((name for name in _EXTENSIONS if name in (tensor.parameters or {})), None)
+        if asked is not None:
+            raise RefusedError(
+                400,
+                f"{tensor.name[:80]!r} asks for {asked}, which is not available here; /v2 lists the extensions.",
+                param=asked,
+                code="unsupported_parameter",
+            )
+
+
+# Parameters of tensors in Triton's shared memory and classification extensions.
+_EXTENSIONS = ("shared_memory_region", "classification")
 
 
 def _wanted(request: InferRequest, found: Mapping[str, Array]) -> dict[str, Array]:

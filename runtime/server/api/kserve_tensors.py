@@ -209,7 +209,7 @@ def _text_bytes(array: Array) -> bytes:
 
 def _num_elements(tensor: InputTensor) -> int:
     count = math.prod(tensor.shape)
-    if count > _MAX_ELEMENTS:
+    if max(count, *tensor.shape, 0) > _MAX_ELEMENTS:
         raise _bad(tensor, f"has the shape {tensor.shape}, over {_MAX_ELEMENTS} elements")
     return count
 

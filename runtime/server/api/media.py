@@ -30,12 +30,14 @@ def media_of(inputs: Any) -> Any:
     """The inputs of a task over images or audio, with bytes where base64 stood.
 
     Args:
-        inputs: base64 or a data URL; a mapping with ``image`` or ``bytes`` of that kind, or with samples as ``raw`` or
-            ``array`` and their ``sampling_rate``; or a list of these.
+        inputs: bytes, base64 or a data URL; a mapping with ``image`` or ``bytes`` as base64 or a data URL, or with
+            samples as ``raw`` or ``array`` and their ``sampling_rate``; or a list of these.
 
     Raises:
         RefusedError: it is something else, such as a path of this machine or an address.
     """
+    if isinstance(inputs, bytes) and inputs:
+        return inputs
     if isinstance(inputs, str):
         return _decoded(inputs)
     if isinstance(inputs, list):

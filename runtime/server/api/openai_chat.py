@@ -25,6 +25,7 @@ from .generating import (
     logprobs_of,
     new_id,
     refuse_fields,
+    require_room,
     text_of,
     with_errors,
 )
@@ -41,6 +42,7 @@ from .openai_types import (
     Delta,
     Message,
     ResponseFormat,
+    Tool,
     TopLogprob,
 )
 from .token_texts import token_bytes, token_string
@@ -63,6 +65,7 @@ async def chat_completions(call: Call) -> Answer | EventStream:
     request: ChatRequest = await call.body()
     served = call.server.registry.find(GENERATION, request.model)
     _require_available(request)
+    require_room(call, request.n or 1)
     sequences = await call.server.in_thread(_sequences, served, request)
     generation = Generation(call, served, sequences)
     head = (new_id("chatcmpl"), int(time.time()), served.name)
@@ -71,7 +74,7 @@ async def chat_completions(call: Call) -> Answer | EventStream:
         events = _events(request, served, generation, head, num_prompt_tokens)
         return EventStream(with_errors(call, events), call.server.settings.send_timeout_s)
     choices = await generation.gathered(len(sequences))
-    usage = usage_of(num_prompt_tokens, generation.num_new_tokens, choices[0][0].num_cached_tokens)
+    usage = usage_of(num_prompt_tokens, generation.num_new_tokens, generation.num_cached_tokens(len(choices)))
     answers = [_choice(request, served, index, pieces) for index, pieces in enumerate(choices)]
     return Answer.json(ChatCompletion(*head, answers, usage))
 
@@ -136,7 +139,7 @@ def _prompt_ids(served: ServedModel, request: ChatRequest) -> TokenIds:
         variables.setdefault("reasoning_effort", request.reasoning_effort)
     tools = None
     if request.tools and request.tool_choice != "none":
-        tools = [_without_none(msgspec.to_builtins(tool)) for tool in request.tools]
+        tools = [_template_tool(tool) for tool in request.tools]
     reserved = {
         "conversation",
         "tools",
@@ -179,15 +182,29 @@ def _template_message(message: Message, index: int) -> dict[str, Any]:
                 )
             texts.append(part.text)
         message = msgspec.structs.replace(message, content="\n".join(texts))
-    values: dict[str, Any] = _without_none(msgspec.to_builtins(message))
+    values = _without_none(msgspec.to_builtins(message))
     values.setdefault("content", "")
+    for call in values.get("tool_calls", ()):
+        call["function"]["arguments"] = _template_arguments(call["function"]["arguments"])
     return values
 
 
-def _without_none(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _without_none(item) for key, item in value.items() if item is not None}
-    return [_without_none(item) for item in value] if isinstance(value, list) else value
+def _template_tool(tool: Tool) -> dict[str, Any]:
+    """A tool as templates write it; its parameters are a schema, in which a null may mean something."""
+    return {"type": tool.type, "function": _without_none(msgspec.to_builtins(tool.function))}
+
+
+def _template_arguments(arguments: str) -> Any:
+    """The arguments of an earlier call as templates write them: as an object, not as JSON in a text."""
+    try:
+        found = msgspec.json.decode(arguments)
+    except (msgspec.DecodeError, RecursionError):
+        return arguments
+    return found if isinstance(found, dict) else arguments
+
+
+def _without_none(values: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if value is not None}
 
 
 def _choice(request: ChatRequest, served: ServedModel, index: int, pieces: list[Piece]) -> ChatChoice:
@@ -219,15 +236,13 @@ async def _events(
     include_usage = request.stream_options is not None and request.stream_options.include_usage
     for index in range(request.n or 1):
         yield event(ChatChunk(*head, [ChunkChoice(index, Delta(role="assistant", content=""))]))
-    cached: int | None = None
     async for piece in generation.pieces():
-        cached = piece.num_cached_tokens if cached is None else cached
         logprobs = _logprobs(served, [piece]) if request.logprobs and piece.logprob is not None else None
         if piece.text or logprobs is not None or piece.finish_reason is not None:
             delta = Delta(content=piece.text) if piece.text else Delta()
             yield event(ChatChunk(*head, [ChunkChoice(piece.index, delta, logprobs, piece.finish_reason)]))
     if include_usage:
-        usage = usage_of(num_prompt_tokens, generation.num_new_tokens, cached or 0)
+        usage = usage_of(num_prompt_tokens, generation.num_new_tokens, generation.num_cached_tokens(request.n or 1))
         yield event(ChatChunk(*head, [], usage))
     yield DONE
 

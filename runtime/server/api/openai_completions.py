@@ -25,6 +25,7 @@ from .generating import (
     logprobs_of,
     new_id,
     refuse_fields,
+    require_room,
     text_of,
     with_errors,
 )
@@ -33,7 +34,7 @@ from .token_texts import token_string
 
 _DEFAULT_NEW_TOKENS = 16
 _MAX_PROMPTS = 128
-Token = Annotated[int, msgspec.Meta(ge=0)]
+Token = Annotated[int, msgspec.Meta(ge=0, le=2**31 - 1)]
 
 
 class CompletionRequest(GenerationFields, kw_only=True, forbid_unknown_fields=True):
@@ -85,6 +86,7 @@ async def completions(call: Call) -> Answer | EventStream:
     served = call.server.registry.find(GENERATION, request.model)
     _require_available(request)
     prompts = await call.server.in_thread(_prompts, served, request.prompt)
+    require_room(call, len(prompts) * (request.n or 1))
     sequences = await call.server.in_thread(_sequences, served, request, prompts)
     generation = Generation(call, served, sequences)
     head = (new_id("cmpl"), int(time.time()), served.name)
@@ -100,7 +102,7 @@ async def completions(call: Call) -> Answer | EventStream:
         )
         for index, own in enumerate(pieces)
     ]
-    usage = usage_of(num_prompt_tokens, generation.num_new_tokens, generation.num_cached_tokens)
+    usage = usage_of(num_prompt_tokens, generation.num_new_tokens, generation.num_cached_tokens(request.n or 1))
     return Answer.json(Completion(*head, choices, usage))
 
 
@@ -197,7 +199,7 @@ async def _events(
             reason: Any = piece.finish_reason
             yield event(Completion(*head, [CompletionChoice(piece.index, piece.text, logprobs, reason)]))
     if request.stream_options is not None and request.stream_options.include_usage:
-        usage = usage_of(num_prompt_tokens, generation.num_new_tokens, generation.num_cached_tokens)
+        usage = usage_of(num_prompt_tokens, generation.num_new_tokens, generation.num_cached_tokens(request.n or 1))
         yield event(Completion(*head, [], usage))
     yield DONE
 

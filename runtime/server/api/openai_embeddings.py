@@ -22,7 +22,7 @@ from ..local_model import LocalModel
 from ..refusals import RefusedError
 from .heads import run_head, run_in_model
 
-Token = Annotated[int, msgspec.Meta(ge=0)]
+Token = Annotated[int, msgspec.Meta(ge=0, le=2**31 - 1)]
 
 
 class EmbeddingsRequest(msgspec.Struct, forbid_unknown_fields=True):
@@ -33,7 +33,7 @@ class EmbeddingsRequest(msgspec.Struct, forbid_unknown_fields=True):
 
     input: str | list[str | Token | list[Token]]
     model: str
-    encoding_format: Literal["float", "base64"] = "float"
+    encoding_format: Literal["float", "base64"] | None = None
     dimensions: Annotated[int, msgspec.Meta(ge=1)] | None = None
     user: str | None = None
 
@@ -112,7 +112,7 @@ def _vectors_of_ids(inputs: list[list[int]], options: dict[str, Any], loaded: Lo
     return vectors
 
 
-def _encoded(vectors: NDArray[np.float32], encoding_format: str) -> list[Any]:
+def _encoded(vectors: NDArray[np.float32], encoding_format: str | None) -> list[Any]:
     if encoding_format == "base64":
         return [base64.b64encode(vector.astype("<f4").tobytes()).decode("ascii") for vector in vectors]
     rows: list[Any] = vectors.tolist()

@@ -43,5 +43,6 @@ def _card(served: ServedModel) -> ModelCard:
 
 ENDPOINTS = (
     Endpoint("GET", "/v1/models", list_models, "The models served", "OpenAI", response=ModelList),
-    Endpoint("GET", "/v1/models/{model}", get_model, "One model", "OpenAI", response=ModelCard),
+    # Names may hold a slash, as the hub's do.
+    Endpoint("GET", "/v1/models/{model:path}", get_model, "One model", "OpenAI", response=ModelCard),
 )

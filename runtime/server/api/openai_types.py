@@ -17,18 +17,18 @@ class ContentPart(msgspec.Struct):
 
 
 class FunctionCall(msgspec.Struct):
-    """What a tool is called with."""
+    """What a tool is called with; ``arguments`` is JSON."""
 
     name: str
     arguments: str = "{}"
 
 
-class ToolCall(msgspec.Struct):
+class ToolCall(msgspec.Struct, kw_only=True):
     """A call that an earlier answer made."""
 
-    function: FunctionCall
     id: str = ""
     type: Literal["function"] = "function"
+    function: FunctionCall
 
 
 class Message(msgspec.Struct):
@@ -51,11 +51,11 @@ class FunctionDefinition(msgspec.Struct):
     strict: bool | None = None
 
 
-class Tool(msgspec.Struct):
-    """A tool, shown to the model through its chat template."""
+class Tool(msgspec.Struct, kw_only=True):
+    """A tool, shown to the model through its chat template with its fields in this order."""
 
-    function: FunctionDefinition
     type: Literal["function"] = "function"
+    function: FunctionDefinition
 
 
 class JsonSchema(msgspec.Struct):

@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+from ...errors import HeadwayError
 from ...threads import usable_cpu_count
 from ..engine.sequence import Sequence
 from ..faults import UnavailableError
@@ -53,10 +54,17 @@ class RemoteModel(ServedModel):
         def start(number: int) -> Worker:
             return Worker(load, lambda rows, tokens: observe_round(name, rows, tokens))
 
-        first = start(0)
+        workers = [start(0)]
         with ThreadPoolExecutor(max(settings.num_workers, 1)) as pool:
-            others = list(pool.map(start, range(1, settings.num_workers)))
-        return cls(name, folder, tokenizer, settings, [first, *others])
+            starting = [pool.submit(start, number) for number in range(1, settings.num_workers)]
+        try:
+            workers += [future.result() for future in starting]
+        except HeadwayError:
+            # All or none: those that did start would stay, and be nobody's.
+            for worker in (*workers, *(future.result() for future in starting if future.exception() is None)):
+                worker.close(0)
+            raise
+        return cls(name, folder, tokenizer, settings, workers)
 
     @property
     def is_ready(self) -> bool:

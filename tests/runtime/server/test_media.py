@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import soundfile
+from huggingface_hub import InferenceClient
 from PIL import Image
 from serving import RunningServer, running
 from speech_samples import RATE, tone
@@ -89,6 +90,53 @@ def test_audio_and_images_wherever_the_model_runs(
         assert_alike(found.json(), pipeline(task, model=folders[task], num_threads=1)({**samples, "raw": tone(8000)}))
         broken = server.post(f"/v1/pipelines/{task}", {"inputs": base64.b64encode(b"no sound").decode()})
         assert broken.status_code == 400
+
+
+@pytest.mark.usefixtures("online")
+def test_the_hub_s_client_sends_files_as_they_are(
+    speech: tuple[RunningServer, dict[str, Path]], photo: bytes, tmp_path: Path
+) -> None:
+    """A file is the whole body, with its type or without one; with parameters it is base64 in JSON."""
+    server, folders = speech
+    soundfile.write(tmp_path / "tone.wav", tone(8000), RATE)
+    (tmp_path / "photo.png").write_bytes(photo)
+
+    def client(task: str) -> InferenceClient:
+        return InferenceClient(model=f"{server.url}/v1/pipelines/{task}", token="none")
+
+    def expected(task: str, data: bytes, **options: Any) -> Any:
+        return pipeline(task, model=folders[task], num_threads=1)(data, **options)
+
+    labels = expected("image-classification", photo)
+    for image in (photo, tmp_path / "photo.png"):
+        found = client("image-classification").image_classification(image)
+        assert_alike([vars(entry) for entry in found], labels)
+    best = client("image-classification").image_classification(photo, top_k=1)
+    assert [entry.label for entry in best] == [labels[0]["label"]]
+    wave = (tmp_path / "tone.wav").read_bytes()
+    heard = client("audio-classification").audio_classification(tmp_path / "tone.wav")
+    assert_alike([vars(entry) for entry in heard], expected("audio-classification", wave))
+    assert (
+        client("automatic-speech-recognition").automatic_speech_recognition(wave).text
+        == (expected("automatic-speech-recognition", wave)["text"])
+    )
+
+
+def test_bodies_that_are_no_file(images: RunningServer, photo: bytes) -> None:
+    for content, kind, status in (
+        (b"", "image/png", 400),
+        (b"no image", "image/png", 400),
+        (b"no image", "", 400),
+        (b"{", "", 400),
+        (photo, "text/plain", 415),
+        (photo, "application/json", 400),
+        (b'{"inputs": 3}', "application/octet-stream", 400),
+    ):
+        refused = images.client.post(PATH, content=content, headers={"content-type": kind} if kind else {})
+        assert refused.status_code == status, (content[:10], kind, refused.text)
+        assert refused.json()["error"]["message"]
+    ner = images.client.post("/v1/pipelines/ner", content=photo, headers={"content-type": "image/png"})
+    assert ner.status_code == 415
 
 
 def assert_alike(found: Any, expected: Any) -> None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import openai
 import pytest
-from serving import RunningServer
+from serving import RunningServer, running
 
 from headway.runtime import AutoModelForCausalLM, AutoTokenizer, pipeline
 
@@ -42,6 +43,18 @@ def test_models(client: openai.OpenAI) -> None:
     with pytest.raises(openai.NotFoundError) as refused:
         client.models.retrieve("nobody")
     assert refused.value.code == "model_not_found"
+
+
+def test_a_name_as_the_hub_has_them(head_folders: dict[str, Path]) -> None:
+    name = "org/embedder-v1.0"
+    with (
+        running({name: head_folders["embedder"]}) as server,
+        openai.OpenAI(base_url=f"{server.url}/v1", api_key="none", max_retries=0) as client,
+    ):
+        assert client.models.retrieve(name).id == name
+        assert client.embeddings.create(model=name, input="good film").model == name
+        with pytest.raises(openai.NotFoundError, match="no model 'org/other'"):
+            client.models.retrieve("org/other")
 
 
 def test_greedy_chat_is_what_generate_gives(client: openai.OpenAI, alone) -> None:
@@ -157,6 +170,21 @@ def test_a_repeated_prompt_is_not_run_again(client: openai.OpenAI) -> None:
     assert second.choices[0].message.content == first.choices[0].message.content
 
 
+def test_a_prompt_of_several_choices_is_cached_once(client: openai.OpenAI) -> None:
+    prompt = "internationalization tokenization " * 6
+    options = {"model": "chat", "prompt": [prompt, prompt], "max_tokens": 2, "n": 3}
+    client.completions.create(**options)
+    usages = [client.completions.create(**options).usage]
+    usages += [
+        chunk.usage
+        for chunk in client.completions.create(**options, stream=True, stream_options={"include_usage": True})
+        if chunk.usage
+    ]
+    assert len(usages) == 2
+    for usage in usages:
+        assert 0 < usage.prompt_tokens_details.cached_tokens < usage.prompt_tokens
+
+
 @pytest.mark.parametrize(
     ("field", "value"),
     [
@@ -246,6 +274,8 @@ def test_embeddings_that_cannot_be(server: RunningServer) -> None:
         ({"model": "embedder", "input": ["a", 3]}, 400),
         ({"model": "embedder", "input": [[]]}, 400),
         ({"model": "embedder", "input": [99]}, 400),
+        ({"model": "embedder", "input": [10**30]}, 400),
+        ({"model": "embedder", "input": [[5, 2**63]]}, 400),
         ({"model": "embedder", "input": [5] * 50}, 400),
         ({"model": "embedder"}, 400),
     ):

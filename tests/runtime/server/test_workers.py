@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import concurrent.futures
+import itertools
 import os
 import pickle
 import shutil
@@ -20,10 +21,12 @@ from serving import RunningServer, events, running
 from tiny_graphs import classifier_model, word_vectors, write_artifact
 
 from headway.runtime.errors import InputTooLongError
-from headway.runtime.server.faults import BusyError
+from headway.runtime.server.faults import BusyError, WorkerDiedError
 from headway.runtime.server.refusals import RefusedError
 from headway.runtime.server.settings import EngineSettings, ServerSettings
+from headway.runtime.server.workers import worker as worker_module
 from headway.runtime.server.workers.messages import Failure
+from headway.runtime.server.workers.remote_model import RemoteModel
 
 CHAT = {"model": "chat", "messages": [{"role": "user", "content": "Hello world!"}], "temperature": 0}
 LONG = {**CHAT, "max_tokens": 400, "logit_bias": {"0": -100}}
@@ -212,6 +215,60 @@ def test_an_artifact_replaced_under_load(tmp_path: Path, monkeypatch: pytest.Mon
     assert {status for status, _ in found} == {200}
     # The best label's score of the one artifact, then that of the other, and nothing else.
     assert len({score for _, score in found}) == 2
+
+
+def test_an_artifact_replaced_by_a_broken_one(tmp_path: Path) -> None:
+    """The processes that there are go on, and none is left of the attempt; nor does a folder that is gone matter."""
+    folder = write_artifact(tmp_path / "live")
+    graph = folder / "onnx" / "model.onnx"
+    whole = graph.read_bytes()
+    with running({"live": folder}, replace(SETTINGS, num_workers=2, reload_interval_s=0.1)) as server:
+        before = server.post("/predict", {"inputs": "good film"}).json()
+        processes = {worker.process_id for worker in server.served("live").workers}
+        registry = server.server.registry
+        for number, content in enumerate((whole[: len(whole) // 2], b"", whole[:-200] + bytes(200)), 1):
+            graph.write_bytes(content)
+            eventually(lambda number=number: registry.num_failed_reloads == number)
+            assert server.post("/predict", {"inputs": "good film"}).json() == before
+        shutil.move(folder, tmp_path / "gone")
+        time.sleep(0.5)
+        assert server.post("/predict", {"inputs": "good film"}).json() == before
+        assert registry.num_reloads == 0
+        assert {worker.process_id for worker in server.served("live").workers} == processes
+        assert processes == set(children_of(os.getpid())) & processes
+        assert server.get("/health").json()["models"] == ["live"]
+
+
+def test_a_worker_that_dies_while_its_artifact_is_away(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It answers 503 meanwhile, and comes back with its artifact."""
+    monkeypatch.setattr("headway.runtime.server.workers.worker._LONGEST_PAUSE_S", 0.2)
+    folder = write_artifact(tmp_path / "live")
+    with running({"live": folder}, SETTINGS) as server:
+        shutil.move(folder, tmp_path / "away")
+        os.kill(worker_of(server, "live").process_id, signal.SIGKILL)
+        eventually(lambda: server.get("/health").status_code == 503)
+        refused = server.post("/predict", {"inputs": "good"})
+        assert (refused.status_code, refused.headers["retry-after"]) == (503, "1")
+        time.sleep(1)
+        shutil.move(tmp_path / "away", folder)
+        eventually(lambda: server.get("/health").status_code == 200)
+        assert server.post("/predict", {"inputs": "good"}).status_code == 200
+
+
+def test_several_processes_start_or_none(head_folders: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    start, started, calls = worker_module._start, [], itertools.count()
+
+    def start_two(load: Any) -> Any:
+        if next(calls) == 1:
+            raise WorkerDiedError("out of memory")
+        started.append(start(load))
+        return started[-1]
+
+    monkeypatch.setattr(worker_module, "_start", start_two)
+    with pytest.raises(WorkerDiedError):
+        RemoteModel.load("live", head_folders["embedder"], replace(SETTINGS, num_workers=3))
+    assert len(started) == 2
+    assert all(process.poll() is not None for process, _, _ in started)
 
 
 def test_a_server_that_is_killed_leaves_no_process(remote: RunningServer, head_folders: dict[str, Path]) -> None:
