@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..artifact import Artifact, TensorSpec
 from ..configuration import Config
@@ -13,6 +13,9 @@ from ..errors import HeadwayError
 from ..onnx_file import check_onnx_file
 from ..safe_paths import read_optional_json
 from ..tokenization.vocabulary_files import WORD_PIECES_FILE, vocabulary_file
+
+if TYPE_CHECKING:
+    from ..session import Session
 
 
 def inspect_artifact(artifact: Artifact) -> dict[str, Any]:
@@ -124,10 +127,16 @@ def _opened_graph(path: Path, artifact: Artifact) -> dict[str, Any]:
     session = Session(path, artifact.folder, SessionOptions(device="cpu", num_threads=1, cache=False, prepack=False))
     return {
         "file": path.relative_to(artifact.folder).as_posix(),
-        "batching": _batching(session.inputs, path, GraphFacts.of(artifact)),
+        "batching": _batching(session.inputs, path, GraphFacts.of(artifact)) or _without_cache(session, artifact),
         "inputs": [_spec(spec) for spec in session.inputs],
         "outputs": [_spec(spec) for spec in session.outputs],
     }
+
+
+def _without_cache(session: Session, artifact: Artifact) -> str | None:
+    """How texts are batched where the graph of a language model keeps nothing."""
+    is_decoder = artifact.likely_task == "text-generation" and "logits" in session.output_names
+    return "no past, all tokens again at each step: static batches" if is_decoder else None
 
 
 def _batching(inputs: Sequence[TensorSpec], path: Path, facts: Any = None) -> str | None:
