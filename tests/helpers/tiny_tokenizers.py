@@ -1,4 +1,4 @@
-"""Tiny tokenizers of many transformers classes, trained in a moment on a few sentences."""
+"""Tiny tokenizers of many transformers classes, trained in a moment on a few sentences; the same in every process."""
 
 import json
 from collections.abc import Callable
@@ -33,26 +33,42 @@ def _model(tokenizer: tokenizers.Tokenizer) -> dict[str, Any]:
 
 @lru_cache
 def word_pieces(special_tokens: tuple[str, ...]) -> dict[str, Any]:
-    tokenizer = tokenizers.Tokenizer(models.WordPiece(unk_token=special_tokens[0]))
+    """BERT's: pieces that begin a word, and the same within one.
+
+    Trained as plain pairs: the trainers of pieces that are marked number their letters anew in every process.
+    """
+    tokenizer = tokenizers.Tokenizer(models.BPE())
     tokenizer.normalizer = normalizers.BertNormalizer()
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-    trainer = trainers.WordPieceTrainer(vocab_size=500, special_tokens=list(special_tokens), show_progress=False)
-    tokenizer.train_from_iterator(CORPUS, trainer)
-    return {"vocab": tokenizer.get_vocab()}
+    tokenizer.train_from_iterator(CORPUS, trainers.BpeTrainer(vocab_size=250, show_progress=False))
+    pieces = sorted(tokenizer.get_vocab())
+    tokens = [*special_tokens, *(piece for piece in pieces if piece not in special_tokens)]
+    return {"vocab": {token: index for index, token in enumerate([*tokens, *(f"##{piece}" for piece in pieces)])}}
 
 
 @lru_cache
-def byte_pairs(special_tokens: tuple[str, ...], word_end: str = "") -> dict[str, Any]:
-    """Byte-level, as GPT-2's; with ``word_end`` as CLIP's."""
-    ending = {"end_of_word_suffix": word_end} if word_end else {}
-    tokenizer = tokenizers.Tokenizer(models.BPE(**ending))
-    steps = [pre_tokenizers.ByteLevel(add_prefix_space=False)]
-    tokenizer.pre_tokenizer = pre_tokenizers.Sequence([pre_tokenizers.WhitespaceSplit(), *steps] if word_end else steps)
+def byte_pairs(special_tokens: tuple[str, ...]) -> dict[str, Any]:
+    """Byte-level, as GPT-2's."""
+    return _byte_pairs(special_tokens, [])
+
+
+@lru_cache
+def ended_byte_pairs(special_tokens: tuple[str, ...]) -> dict[str, Any]:
+    """Byte-level with a mark at the end of a word, as CLIP's: each pair there is, also at the end."""
+    plain = _byte_pairs((), [pre_tokenizers.WhitespaceSplit()])
+    vocabulary = [*special_tokens, *plain["vocab"], *(f"{token}</w>" for token in plain["vocab"])]
+    merges = [merge for left, right in plain["merges"] for merge in ((left, right), (left, f"{right}</w>"))]
+    return {"vocab": {token: index for index, token in enumerate(vocabulary)}, "merges": merges}
+
+
+def _byte_pairs(special_tokens: tuple[str, ...], splits: list[Any]) -> dict[str, Any]:
+    tokenizer = tokenizers.Tokenizer(models.BPE())
+    steps = [*splits, pre_tokenizers.ByteLevel(add_prefix_space=False)]
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(steps)
     trainer = trainers.BpeTrainer(
         vocab_size=900,
         special_tokens=list(special_tokens),
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
-        **ending,
         show_progress=False,
     )
     tokenizer.train_from_iterator(CORPUS, trainer)
@@ -80,7 +96,10 @@ def unigrams(special_tokens: tuple[str, ...]) -> dict[str, Any]:
         vocab_size=400, special_tokens=list(special_tokens), unk_token=unknown, show_progress=False
     )
     tokenizer.train_from_iterator(CORPUS, trainer)
-    return {"vocab": [tuple(entry) for entry in _model(tokenizer)["vocab"]]}
+    # Letters that are no piece of their own come in another order in every process, a ten-thousandth apart.
+    entries = [(token, round(score, 1)) for token, score in _model(tokenizer)["vocab"]]
+    pieces = sorted(entries[len(special_tokens) :], key=lambda entry: (-entry[1], entry[0]))
+    return {"vocab": [*entries[: len(special_tokens)], *pieces]}
 
 
 def _vocab_and_merges(tokenizer: tokenizers.Tokenizer) -> dict[str, Any]:
@@ -103,7 +122,7 @@ _CLASSES: dict[str, tuple[Callable[..., dict[str, Any]], tuple[str, ...]]] = {
     **_kinds(byte_pairs, ("<|endoftext|>", "<|padding|>"), "GPTNeoXTokenizer"),
     **_kinds(byte_pairs, _COHERE, "CohereTokenizer"),
     **_kinds(byte_pairs, _BERT, "DebertaTokenizer"),
-    **_kinds(byte_pairs, ("<|startoftext|>", "<|endoftext|>"), "CLIPTokenizer"),
+    **_kinds(ended_byte_pairs, ("<|startoftext|>", "<|endoftext|>"), "CLIPTokenizer"),
     **_kinds(fallback_byte_pairs, ("<unk>", "<s>", "</s>"), "LlamaTokenizer CodeLlamaTokenizer"),
     **_kinds(fallback_byte_pairs, ("<pad>", "<eos>", "<bos>", "<unk>", "<mask>"), "GemmaTokenizer Siglip2Tokenizer"),
     **_kinds(fallback_byte_pairs, ("<s>", "<pad>", "</s>", "<unk>"), "NllbTokenizer"),
@@ -120,6 +139,5 @@ CLASS_NAMES = sorted(_CLASSES)
 def build(class_name: str, **options: Any) -> Any:
     """A new tokenizer of a transformers class."""
     kind, special_tokens = _CLASSES[class_name]
-    word_end = {"word_end": "</w>"} if class_name == "CLIPTokenizer" else {}
-    vocabulary = {name: value.copy() for name, value in kind(special_tokens, **word_end).items()}
+    vocabulary = {name: value.copy() for name, value in kind(special_tokens).items()}
     return getattr(transformers, class_name)(**vocabulary, **options)
