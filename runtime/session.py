@@ -296,7 +296,8 @@ def _open(path: Path, options: SessionOptions, providers: list[Provider]) -> Any
 def _open_prepared(files: Sequence[Path], options: SessionOptions) -> Any | None:
     """A session on the graph's entry in the cache, made now if it is due; None to open the graph itself."""
     prepare = should_prepare(options.cache)
-    if prepare is False or not (options.prepack or prepare):
+    # What sessions share already needs no copy to be shared.
+    if prepare is False or options.weights or not (options.prepack or prepare):
         return None
     options = replace(options, prepack=True)
     entry = prepared_graph(files, options.config or {}, import_onnxruntime().__version__)

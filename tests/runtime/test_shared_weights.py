@@ -9,7 +9,7 @@ import pytest
 from foreign_folders import greedy, sum_logits
 from onnx import TensorProto
 
-from headway.runtime import AutoModelForCausalLM, AutoModelForSeq2SeqLM
+from headway.runtime import AutoModelForCausalLM, AutoModelForSeq2SeqLM, session_cache
 from headway.runtime.errors import CorruptArtifactError
 from headway.runtime.onnx_file import external_tensors
 from headway.runtime.shared_weights import open_sharing
@@ -44,6 +44,16 @@ def test_prompts_and_steps_read_the_same_numbers(tmp_path: Path) -> None:
     assert not step.prepack
     # What it reads is the first graph's file: the other's may be gone by then.
     (folder / "decode.onnx.data").unlink()
+    assert _tokens(decoder) == greedy(sum_logits, PROMPT, 5)
+
+
+def test_what_two_graphs_share_needs_no_prepared_copy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(session_cache.SWITCH, str(tmp_path / "cache"))
+    monkeypatch.setattr(session_cache, "MIN_MODEL_BYTES", 0)
+    folder = foreign.write_transformers_export(tmp_path / "out")
+    decoder = AutoModelForCausalLM.from_pretrained(folder, device="cpu", session_cache=True).decoder
+    assert set(decoder.session.options.weights) == set(SIZED)
+    assert not (tmp_path / "cache").exists()
     assert _tokens(decoder) == greedy(sum_logits, PROMPT, 5)
 
 
