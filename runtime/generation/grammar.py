@@ -20,6 +20,8 @@ from .history import Scores, TokenIds
 # Without free white space: a model that is unsure writes it for ever.
 _JSON_LAYOUT: Any = {"whitespace_flexible": False, "item_separator": ", ", "key_separator": ": "}
 _MAX_MESSAGE = 300
+# llguidance's word for a grammar whose first token is none.
+_NO_TEXT = "NoExtensionBias"
 
 
 @dataclass(frozen=True)
@@ -120,22 +122,34 @@ class GrammarCompiler:
             raise _unusable(grammar, str(error)) from error
         if matcher.is_error():
             raise _unusable(grammar, matcher.get_error())
-        return GrammarConstraint(matcher, self._num_words)
+        constraint = GrammarConstraint(grammar, matcher, self._num_words)
+        constraint.require_a_beginning()
+        return constraint
 
 
 class GrammarConstraint:
     """Allows only tokens that keep each row's new text within the grammar.
 
     Args:
+        grammar: what it follows, for messages.
         matcher: of llguidance, at the beginning of a text.
         num_words: words of 32 bits that hold a bit for each token.
     """
 
-    def __init__(self, matcher: Any, num_words: int) -> None:
+    def __init__(self, grammar: Grammar, matcher: Any, num_words: int) -> None:
+        self._grammar = grammar
         self._begin = matcher
         self._bitmask: NDArray[np.int32] = np.zeros((1, num_words), dtype=np.int32)
         self._prompt_length = -1
         self._rows: dict[int, _Row] = {}
+
+    def require_a_beginning(self) -> None:
+        """Refuse a grammar that no text follows, or whose first token takes too long to find.
+
+        Raises:
+            OptionError: it is one.
+        """
+        self._allowed(self._begin.deep_copy(), 0)
 
     def __call__(self, input_ids: TokenIds, scores: Scores) -> Scores:
         """Put the scores of all other tokens to -inf; called first with the prompts alone.
@@ -143,6 +157,9 @@ class GrammarConstraint:
         Args:
             input_ids: (rows, length) int64.
             scores: (rows, vocab) float32.
+
+        Raises:
+            OptionError: the grammar is too large to be followed further, so that nothing is written that breaks it.
         """
         if self._prompt_length < 0:
             self._prompt_length = input_ids.shape[1]
@@ -152,6 +169,7 @@ class GrammarConstraint:
                 # A beam search lets a row go on from what another one was.
                 state = self._rows[row] = _Row(self._begin.deep_copy())
             if state.advance(tokens):
+                self._require_success(state.matcher)
                 scores[row, ~self._allowed(state.matcher, scores.shape[1])] = -np.inf
         return scores
 
@@ -159,8 +177,14 @@ class GrammarConstraint:
         from llguidance.numpy import fill_next_token_bitmask
 
         fill_next_token_bitmask(matcher, self._bitmask, 0)
+        self._require_success(matcher)
         bits = np.unpackbits(self._bitmask[0].view(np.uint8), count=vocab_size, bitorder="little")
         return bits.astype(bool)
+
+    def _require_success(self, matcher: Any) -> None:
+        if matcher.is_error():
+            error = matcher.get_error().partition("<state>")[0]
+            raise _unusable(self._grammar, "no text follows it" if _NO_TEXT in error else error)
 
 
 class _Row:
@@ -175,12 +199,14 @@ class _Row:
         return tokens[: len(self._tokens)] == self._tokens
 
     def advance(self, tokens: list[int]) -> bool:
-        """Read the new tokens; whether the row still follows the grammar, which one that has ended does not."""
+        """Read the new tokens; whether the row goes on, which one that has ended does not."""
         for token in tokens[len(self._tokens) :]:
             self._tokens.append(token)
-            if not self.matcher.consume_token(token):
+            # What is beyond the end, such as padding beside longer rows, is no part of the text.
+            if self.matcher.is_stopped():
                 return False
-        return not self.matcher.is_error()
+            self.matcher.consume_token(token)
+        return True
 
 
 def _unusable(grammar: Grammar, message: str) -> OptionError:

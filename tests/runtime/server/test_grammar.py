@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import openai
 import pytest
-from serving import RunningServer
+from serving import RunningServer, events
 
 from headway.runtime import AutoModelForCausalLM, AutoTokenizer, Grammar
 from headway.runtime.errors import InputTypeError, OptionError
@@ -123,9 +123,31 @@ def test_response_formats(server: RunningServer) -> None:
         {"type": "regex", "regex": "((("},
         {"type": "json_schema", "json_schema": {"schema": {"type": "nonsense"}}},
         {"type": "nonsense"},
+        {"type": "json_schema", "json_schema": {"schema": {"$ref": "#"}}},
+        {"type": "grammar", "grammar": "start: start start"},
     ],
-    ids=range(5),
+    ids=range(7),
 )
 def test_response_formats_that_cannot_be(server: RunningServer, response_format) -> None:
     body = {"model": "chat", "messages": MESSAGES, "response_format": response_format}
     assert server.post("/v1/chat/completions", body).status_code == 400
+
+
+@pytest.mark.parametrize(
+    ("kind", "source"),
+    [("regex", "(a{1000}){1000}"), ("grammar", 'start: "a"~1000000'), ("grammar", "start: /(a{1000}){1000}/")],
+    ids=["regex", "many items", "terminal"],
+)
+def test_a_grammar_that_becomes_too_large_is_never_broken(server: RunningServer, kind: str, source: str) -> None:
+    """llguidance gives up on the way: the request ends with an error, and no token that the grammar forbids comes."""
+    body = {"model": "chat", "messages": MESSAGES, "max_tokens": 6, "response_format": {"type": kind, kind: source}}
+    answer = server.post("/v1/chat/completions", body)
+    if answer.status_code == 200:
+        assert set(answer.json()["choices"][0]["message"]["content"]) <= {"a"}
+    else:
+        assert answer.status_code == 400
+        assert "cannot be used: " in answer.json()["error"]["message"]
+    with server.client.stream("POST", "/v1/chat/completions", json={**body, "stream": True}) as streamed:
+        found = events(streamed) if streamed.status_code == 200 else []
+    texts = [chunk["choices"][0]["delta"].get("content") or "" for chunk in found if "choices" in chunk]
+    assert set("".join(texts)) <= {"a"}
