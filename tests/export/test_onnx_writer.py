@@ -4,6 +4,8 @@ import onnx_ir
 import pytest
 from fusion_graphs import parse, run
 
+from headway.export import graph as graph_module
+from headway.export.graph import save_graph
 from headway.export.onnx_writer import write_onnx
 
 WEIGHTS = {
@@ -61,3 +63,30 @@ def test_the_models_weights_stay_in_the_model(tmp_path):
     model = parse(GRAPH, WEIGHTS)
     write_onnx(model, tmp_path / "model.onnx")
     assert set(model.graph.initializers) == set(WEIGHTS)
+
+
+PRODUCTS = {
+    "in place": "y = com.microsoft.FusedMatMul <transB: int = 1> (x, weight)",
+    "packed": "turned = Transpose <perm: ints = [1, 0]> (weight)\n y = MatMul (x, turned)",
+}
+
+
+@pytest.mark.parametrize(
+    ("product", "limit_mib", "lies_beside"),
+    [
+        ("in place", 1, False),
+        ("in place", 0, True),
+        ("packed", 0, False),
+    ],
+)
+def test_weights_that_are_read_in_place_lie_beside_the_graph(tmp_path, monkeypatch, product, limit_mib, lies_beside):
+    """So they can be mapped; other graphs are one file up to a larger size."""
+    monkeypatch.setattr(graph_module, "MAPPED_DATA_THRESHOLD_BYTES", limit_mib << 20)
+    weight = np.ones((64, 64), np.float32)
+    model = parse(f"g (float[batch, 64] x) => (float[batch, 64] y) {{ {PRODUCTS[product]} }}", {"weight": weight})
+    files = save_graph(model, tmp_path / "onnx" / "model.onnx")
+    names = ["model.onnx", "model.onnx_data"] if lies_beside else ["model.onnx"]
+    assert [file.name for file in files] == names
+    assert {path.name for path in (tmp_path / "onnx").iterdir()} == set(names)
+    external = onnx.load(files[0], load_external_data=False).graph.initializer[0].data_location
+    assert external == (onnx.TensorProto.EXTERNAL if lies_beside else onnx.TensorProto.DEFAULT)

@@ -35,6 +35,22 @@ def test_every_package_says_that_it_is_typed(package: str, folder: str) -> None:
     assert PROJECT["tool"]["setuptools"]["package-data"][package] == ["py.typed"]
 
 
+def test_every_other_file_goes_into_the_wheel() -> None:
+    """Texts that calibration reads, pages that the server sends; what was measured stays in the repository."""
+    patterns = PROJECT["tool"]["setuptools"]["package-data"]
+    left_out = []
+    for package, folder in FOLDERS.items():
+        for path in (ROOT / folder).rglob("*"):
+            inside = path.relative_to(ROOT / folder)
+            if path.is_dir() or path.suffix == ".py" or {"__pycache__", "results"} & set(inside.parts):
+                continue
+            owner = next(parent for parent in inside.parents if (ROOT / folder / parent / "__init__.py").is_file())
+            known = patterns.get(".".join((package, *owner.parts)), ())
+            if not any(inside.relative_to(owner).match(pattern) for pattern in known):
+                left_out.append(str(Path(folder) / inside))
+    assert left_out == []
+
+
 def test_headway_itself_is_a_namespace() -> None:
     assert not (ROOT / "headway").exists()
 

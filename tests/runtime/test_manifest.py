@@ -9,6 +9,7 @@ import pytest
 
 from headway.runtime.artifact import FORMAT_VERSION, MANIFEST_FILE, Manifest, write_manifest
 from headway.runtime.errors import CorruptArtifactError, UnsafeArtifactError, UnsupportedFormatError
+from headway.runtime.manifest import Component, reads_weights_in_place
 
 
 @pytest.fixture
@@ -40,6 +41,24 @@ def test_written_and_read_back(values: dict[str, Any], tmp_path: Path) -> None:
         ("batch_size", "sequence_length"),
         2,
     )
+
+
+@pytest.mark.parametrize(
+    ("operators", "reads_in_place"),
+    [
+        ({"com.microsoft.FusedMatMul": 8, "com.microsoft.GroupQueryAttention": 2}, True),
+        ({"com.microsoft.FusedMatMul": 8, "MatMul": 1}, False),
+        ({"com.microsoft.FusedMatMul": 1, "Gemm": 1}, False),
+        ({"com.microsoft.FusedMatMul": 1, "com.microsoft.MatMulNBits": 8}, False),
+        ({"com.microsoft.FusedMatMul": 1, "com.microsoft.DynamicQuantizeMatMul": 8}, False),
+        ({"com.microsoft.FusedMatMul": 1, "MatMulInteger": 8}, False),
+        ({"Gather": 1}, False),
+    ],
+)
+def test_weights_are_read_in_place_where_every_product_can(operators: dict[str, int], reads_in_place: bool) -> None:
+    assert reads_weights_in_place(operators) == reads_in_place
+    component = Component("onnx/model.onnx", (), (), 20, operators)
+    assert component.reads_weights_in_place == reads_in_place
 
 
 def test_names_of_later_versions_are_ignored(values: dict[str, Any]) -> None:

@@ -1,5 +1,6 @@
 """A decoder reads its weights where they lie in the file at first, and packs them once it is used again or for rows."""
 
+import contextlib
 import shutil
 from types import SimpleNamespace
 
@@ -23,15 +24,24 @@ def assert_tokens_equal(ours, theirs, prompts):
     assert np.array_equal(ours.generate(prompts, max_new_tokens=20, do_sample=False), expected)
 
 
+def disabled_packing(ort_session):
+    """Whether ONNX Runtime was told to leave weights as they are; it raises where it was told nothing."""
+    with contextlib.suppress(RuntimeError):
+        return ort_session.get_session_options().get_session_config_entry("session.disable_prepacking") == "1"
+    return False
+
+
 def test_the_first_text_needs_no_packed_weights_and_the_second_packs_them(fresh, tiny_llama):
     session = fresh.decoder.session
     opened = session.ort_session
     assert not session.options.prepack
+    assert disabled_packing(opened)
     assert_tokens_equal(fresh, tiny_llama, PROMPTS[:1])
     assert session.ort_session is opened
     assert_tokens_equal(fresh, tiny_llama, PROMPTS[1:2])
     packed = session.ort_session
     assert packed is not opened
+    assert not disabled_packing(packed)
     assert_tokens_equal(fresh, tiny_llama, PROMPTS[2:])
     assert session.ort_session is packed
 
