@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,16 +14,19 @@ from numpy.typing import NDArray
 from headway.runtime.session import Session, SessionOptions
 
 from .linears import Floats, find_linears
+from .token_weights import TokenWeights, token_weights
 
 Feeds = Mapping[str, NDArray[Any]]
 Visit = Callable[[str, Floats], None]
+# Value's name → (…, channels) float32, of one run.
+VisitRun = Callable[[Mapping[str, Floats]], None]
 
 # Covariances that are held at a time, and activations of one run.
 _BUDGET_BYTES = 1 << 30
 
 
 def covariances(path: Path, feeds: Sequence[Feeds], names: Sequence[str] | None = None) -> dict[str, Floats]:
-    """Covariance, not centred, of the activations that go into each linear layer.
+    """Covariance, not centred, of the activations that go into each linear layer, by what each token matters there.
 
     Args:
         path: the float32 graph.
@@ -35,14 +38,27 @@ def covariances(path: Path, feeds: Sequence[Feeds], names: Sequence[str] | None 
     """
     sums: dict[str, Floats] = {}
     counts: dict[str, int] = {}
+    model = onnx_ir.load(path)
+    weighed = {name: weights for name, weights in token_weights(model).items() if names is None or name in names}
+    del model
 
-    def add(name: str, rows: Floats) -> None:
-        product = rows.T @ rows
-        sums[name] = sums[name] + product if name in sums else product
-        counts[name] = counts.get(name, 0) + len(rows)
+    def add(values: Mapping[str, Floats]) -> None:
+        for name, weights in weighed.items():
+            rows = _weighed_rows(values[name], weights, values)
+            sums[name] = sums.get(name, np.float32(0)) + rows.T @ rows
+            counts[name] = counts.get(name, 0) + len(rows)
 
-    visit_activations(path, feeds, add, names)
+    residuals = {weights.residual for weights in weighed.values() if weights.residual is not None}
+    visit_runs(path, feeds, add, {*weighed, *residuals})
     return {name: total / np.float32(max(counts[name], 1)) for name, total in sums.items()}
+
+
+def _weighed_rows(activations: Floats, weights: TokenWeights, values: Mapping[str, Floats]) -> Floats:
+    """(tokens, channels), each token times the root of its weight."""
+    rows = activations.reshape(-1, activations.shape[-1])
+    roots = np.sqrt(weights.of_run(activations, values)).reshape(-1, 1)
+    weighed: Floats = rows if weights.are_equal else (rows * roots).astype(np.float32)
+    return weighed
 
 
 def activation_groups(model: onnx_ir.Model) -> Iterator[list[str]]:
@@ -61,23 +77,33 @@ def activation_groups(model: onnx_ir.Model) -> Iterator[list[str]]:
 
 def visit_activations(path: Path, feeds: Sequence[Feeds], visit: Visit, names: Sequence[str] | None = None) -> None:
     """Run a graph and hand over what goes into its linear layers, (rows, channels) float32 by name and run."""
+    found = dict.fromkeys(str(linear.activation.name) for linear in find_linears(onnx_ir.load(path)))
+    wanted = [name for name in found if names is None or name in names]
+
+    def visit_each(values: Mapping[str, Floats]) -> None:
+        for name, array in values.items():
+            visit(name, array.reshape(-1, array.shape[-1]))
+
+    visit_runs(path, feeds, visit_each, wanted)
+
+
+def visit_runs(path: Path, feeds: Sequence[Feeds], visit: VisitRun, names: Collection[str]) -> None:
+    """Run a graph and hand over values within it, all of a run at once; inputs of the graph are left out."""
     model = onnx_ir.load(path)
-    found = {str(linear.activation.name): linear.activation for linear in find_linears(model)}
-    inputs = {str(value.name) for value in model.graph.inputs}
-    wanted = [name for name in found if (names is None or name in names) and name not in inputs]
+    values = {str(value.name): value for node in model.graph for value in node.outputs if value.name in names}
     model.graph.outputs.clear()
-    for name in wanted:
-        found[name].type = onnx_ir.TensorType(onnx_ir.DataType.FLOAT)
-        found[name].shape = None
-        model.graph.outputs.append(found[name])
-    if not wanted:
+    for value in values.values():
+        value.type = onnx_ir.TensorType(onnx_ir.DataType.FLOAT)
+        value.shape = None
+        model.graph.outputs.append(value)
+    if not values:
         return
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=".activations-") as scratch:
         probe = Path(scratch) / "model.onnx"
         onnx_ir.save(model, probe, external_data="model.onnx_data")
-        del model
+        del model, values
         session = Session(probe, options=SessionOptions(device="cpu"))
         for one in feeds:
             given = {name: array for name, array in one.items() if name in session.input_names}
-            for name, values in zip(session.output_names, session.run(given), strict=True):
-                visit(name, values.reshape(-1, values.shape[-1]).astype(np.float32, copy=False))
+            outputs = zip(session.output_names, session.run(given), strict=True)
+            visit({name: array.astype(np.float32, copy=False) for name, array in outputs})
