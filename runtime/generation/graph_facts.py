@@ -21,6 +21,7 @@ class GraphFacts:
         num_key_value_heads: heads of keys and values.
         head_dim: channels per head.
         vocab_size: entries of the vocabulary.
+        sliding_window: tokens that a layer with a window looks back on.
     """
 
     tensor_names: Mapping[str, str] = field(default_factory=dict)
@@ -28,6 +29,7 @@ class GraphFacts:
     num_key_value_heads: int | None = None
     head_dim: int | None = None
     vocab_size: int | None = None
+    sliding_window: int | None = None
 
     @classmethod
     def of(cls, artifact: Artifact) -> GraphFacts:
@@ -43,6 +45,7 @@ class GraphFacts:
             num_key_value_heads=_count(config, "num_key_value_heads") or num_heads,
             head_dim=head_dim,
             vocab_size=_count(config, "vocab_size"),
+            sliding_window=_count(config, "sliding_window"),
         )
 
     def own_name(self, name: str) -> str:

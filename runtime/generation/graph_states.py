@@ -27,8 +27,11 @@ STATE_PREFIXES: Mapping[str, str] = {
     "input.past_key_values.": "output.past_key_values.",
 }
 
-# What transformers' static and sliding caches count beside their keys and values.
-_COUNTERS = (".cumulative_length", "._sliding_window_tensor")
+# What transformers' static caches count beside their keys and values.
+_COUNTER = ".cumulative_length"
+
+WINDOW = "._sliding_window_tensor"
+"""Ending of an input of transformers' exporter that takes the width of a sliding window, the same at each call."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +71,7 @@ class StateSpec:
 
 def is_state(name: str) -> bool:
     """Whether an input of this name takes what an earlier call gave."""
-    return name.startswith(tuple(STATE_PREFIXES))
+    return name.startswith(tuple(STATE_PREFIXES)) and not name.endswith(WINDOW)
 
 
 def present_name(name: str) -> str:
@@ -91,7 +94,7 @@ def _state(session: Session, spec: TensorSpec, facts: GraphFacts) -> StateSpec:
     present = facts.own_name(present_name(facts.field_name(spec.name)))
     past = facts.cache_spec(spec)
     free = [axis for axis, size in enumerate(past.shape) if axis > 0 and not isinstance(size, int)]
-    if present not in session.output_names or len(free) > 1 or spec.name.endswith(_COUNTERS):
+    if present not in session.output_names or len(free) > 1 or spec.name.endswith(_COUNTER):
         raise UnsupportedFormatError(
             f"{session.path} has the cache input {spec.name} {list(spec.shape)} and the outputs "
             f"{list(session.output_names)}; an output {present} and at most one growing axis are needed."

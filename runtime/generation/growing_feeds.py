@@ -13,7 +13,7 @@ from ..artifact import TensorSpec
 from ..errors import UnsupportedFormatError
 from ..session import Session
 from .graph_facts import GraphFacts
-from .graph_states import is_state
+from .graph_states import WINDOW, is_state
 from .history import TokenIds
 
 Array = NDArray[Any]
@@ -85,11 +85,13 @@ def graph_feeds(
         has_past: whether the states hold anything.
     """
     call = _Call(block, full_mask, num_logits, has_past)
-    named = ((facts.field_name(spec.name), spec) for spec in session.inputs)
+    named = [(facts.field_name(spec.name), spec) for spec in session.inputs]
+    feeds = {spec.name: _FEEDS[name](call, spec) for name, spec in named if name in _FEEDS}
+    feeds |= {spec.name: np.full(spec.shape, facts.sliding_window) for name, spec in named if name.endswith(WINDOW)}
     return {
-        spec.name: np.asarray(_FEEDS[name](call, spec), dtype=spec.dtype, order="C")
-        for name, spec in named
-        if name in _FEEDS
+        spec.name: np.asarray(feeds[spec.name], dtype=spec.dtype, order="C")
+        for spec in session.inputs
+        if spec.name in feeds
     }
 
 
@@ -102,7 +104,8 @@ def require_known_inputs(session: Session, facts: GraphFacts, *, has_embeddings:
     known = {*_FEEDS, "inputs_embeds"} if has_embeddings else set(_FEEDS)
     for spec in session.inputs:
         name = facts.field_name(spec.name)
-        if is_state(name) or (name in known and spec.rank in _RANKS.get(name, (spec.rank,))):
+        is_window = name.endswith(WINDOW) and facts.sliding_window is not None and spec.rank == 0
+        if is_state(name) or is_window or (name in known and spec.rank in _RANKS.get(name, (spec.rank,))):
             continue
         raise UnsupportedFormatError(
             f"{session.path} has the input {spec.name} {spec.dtype}{list(spec.shape)}, which is not understood; a "

@@ -14,7 +14,7 @@ from ..errors import UnsupportedFormatError
 from ..onnx_file import readers_of
 from ..session import Session
 from .graph_facts import GraphFacts
-from .graph_states import is_state
+from .graph_states import is_state, state_specs
 from .history import Scores, TokenIds
 
 
@@ -85,6 +85,8 @@ def open_decoder(
         return Decoder(session, max_positions, prefill, facts)
     takes_past = prefill is not None and any(is_state(facts.field_name(name)) for name in prefill.input_names)
     if takes_past:
+        # What cannot be kept at all is said first.
+        state_specs(session, facts)
         raise UnsupportedFormatError(
             f"{session.path} returns its cache anew at each step; two precisions share only a cache that is written in "
             "place. Load one of them."

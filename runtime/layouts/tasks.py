@@ -80,10 +80,12 @@ def task_of_graphs(
 
 
 def _task_of_parts(names: Collection[str], inputs: Mapping[str, Shape]) -> str | None:
-    is_seq2seq = "encoder_model" in names and any(name.startswith("decoder_model") for name in names)
-    if is_seq2seq:
-        return "text2text-generation" if "input_ids" in inputs else None
-    return "text-generation" if any("past_key_values." in name for name in inputs) else None
+    """By the names that optimum and transformers' exporter give to parts."""
+    if not any(name.startswith(("decoder_model", "prefill", "decode")) for name in names):
+        return "text-generation" if any("past_key_values." in name for name in inputs) else None
+    if any(name.startswith("encoder_outputs.") for name in inputs) or {"encoder_model", "encoder"} & set(names):
+        return "text2text-generation" if {"input_ids", "decoder_input_ids"} & set(inputs) else None
+    return "text-generation"
 
 
 def _task_of_outputs(inputs: Mapping[str, Shape], outputs: Mapping[str, Shape]) -> str | None:

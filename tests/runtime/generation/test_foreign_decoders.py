@@ -5,6 +5,7 @@ from typing import Any
 
 import foreign_folders as foreign
 import numpy as np
+import onnx
 import pytest
 from foreign_folders import END_ID, MAX_POSITIONS, VOCAB_SIZE, attention_logits, greedy
 from foreign_layouts import DECODERS, transformers_chunks
@@ -87,6 +88,45 @@ def test_one_copy_of_the_weights_where_decode_takes_chunks(tmp_path: Path) -> No
     assert model.decoder.prefill_session is model.session
     model = AutoModelForCausalLM.from_pretrained(foreign.write_transformers_export(tmp_path / "one"), device="cpu")
     assert model.decoder.prefill_session.path.name == "prefill.onnx"
+
+
+def _with_window(path: Path, name: str) -> None:
+    """Let a graph take a number that has to be 8; its logits are no numbers otherwise."""
+    model = onnx.load(path)
+    model.graph.input.append(onnx.helper.make_tensor_value_info(name, onnx.TensorProto.INT64, ()))
+    node = next(node for node in model.graph.node if "logits" in node.output)
+    node.output[0] = "without_window"
+    constants = {"eight": np.array(8), "right": np.array(0, np.float32), "wrong": np.array(np.nan, np.float32)}
+    model.graph.initializer.extend(onnx.numpy_helper.from_array(value, key) for key, value in constants.items())
+    for operator, inputs, output in (
+        ("Equal", [name, "eight"], "is_eight"),
+        ("Where", ["is_eight", "right", "wrong"], "added"),
+        ("Add", ["without_window", "added"], "logits"),
+    ):
+        model.graph.node.append(onnx.helper.make_node(operator, inputs, [output]))
+    onnx.save(model, path, save_as_external_data=True, location=f"{path.name}.data", size_threshold=64)
+
+
+def test_transformers_with_a_sliding_window(tmp_path: Path) -> None:
+    """The width of the window is an input of both graphs; without a config that says it, it is named."""
+    folder = foreign.write_transformers_export(tmp_path)
+    for graph in ("prefill", "decode"):
+        _with_window(folder / f"{graph}.onnx", "input.past_key_values.layers.0._sliding_window_tensor")
+    with pytest.raises(UnsupportedFormatError, match=r"input input.past_key_values.layers.0._sliding_window_tensor"):
+        load_model(folder, device="cpu")
+    foreign.write_config(folder, sliding_window=8)
+    # The config names no architecture: two such graphs are a language model's.
+    model = load_model(folder, device="cpu")
+    output = model.generate(np.array(ROWS[:1]), max_new_tokens=6, do_sample=False, eos_token_id=None)
+    assert output[0, len(ROWS[0]) :].tolist() == greedy(foreign.sum_logits, ROWS[0], 6)
+
+
+def test_transformers_with_a_static_cache(tmp_path: Path) -> None:
+    folder = foreign.write_transformers_export(tmp_path)
+    for graph in ("prefill", "decode"):
+        _with_window(folder / f"{graph}.onnx", "input.past_key_values.layers.0.cumulative_length")
+    with pytest.raises(UnsupportedFormatError, match=r"cache input input.past_key_values.layers.0.cumulative_length"):
+        load_model(folder, device="cpu")
 
 
 def test_search_defaults_of_genai(tmp_path: Path) -> None:
