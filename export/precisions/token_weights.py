@@ -2,9 +2,8 @@
 
 What a layer adds to the residual stream is normalised before anything reads it: the same error is small where the
 stream is large, as it is, a thousandfold, at the first token of a text. And what attention reads of that first token
-reaches every other, as all of them attend to it (https://arxiv.org/abs/2309.17453). In q4 the perplexity of
-SmolLM2-135M rises by 7.7, 8.6 and 13.0 % on documentation, questions and aphorisms with both, and by 8.4, 14.3 and 15.7 %
-without.
+reaches every other, as all of them attend to it (https://arxiv.org/abs/2309.17453). With both SmolLM2-135M's perplexity
+rises by 7.7, 8.6 and 13.0 % in q4 (documentation, questions, aphorisms), and by 8.4, 14.3 and 15.7 % without.
 """
 
 from __future__ import annotations
