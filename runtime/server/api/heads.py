@@ -8,6 +8,7 @@ from typing import Any
 
 from ..endpoints import Call
 from ..heads.batcher import HeadResult
+from ..heads.rounds import WRITING_TASKS
 from ..local_model import LocalModel
 from ..refusals import RefusedError
 from ..served_model import HeadRequest, ServedModel
@@ -33,6 +34,8 @@ async def run_head(
             code="invalid_value",
         )
     served.require_task(task)
+    if task in WRITING_TASKS:
+        _require_moderate(options)
     if "truncation" not in options and task not in MEDIA_TASKS:
         options = {**options, "truncation": "error"}
     call.model = served.name
@@ -43,6 +46,31 @@ async def run_head(
     call.num_tokens["tokens"] = result.num_tokens
     call.server.metrics.observe_head(served.name, result.num_tokens, result.timings)
     return result
+
+
+def require_dimensions(vectors: Any, wanted: int | None, served: ServedModel, status: int = 400) -> None:
+    """Refuse more dimensions than the vectors (rows, dimensions) have."""
+    if wanted is not None and vectors.shape[1] < wanted:
+        raise RefusedError(
+            status,
+            f"dimensions is {wanted}; {served.name} gives {vectors.shape[1]}.",
+            param="dimensions",
+            code="invalid_value",
+        )
+
+
+def _require_moderate(options: Mapping[str, Any]) -> None:
+    """Refuse texts so long or so many that everybody else would wait for them."""
+    for name in _MOST.keys() & options.keys():
+        value = options[name]
+        if isinstance(value, int | float) and value > _MOST[name]:
+            raise RefusedError(
+                400, f"{name} is {value}; at most {_MOST[name]} are allowed.", param=name, code="invalid_value"
+            )
+
+
+# Option of generate() → the most a client may ask for.
+_MOST: Mapping[str, int] = {"max_length": 4096, "max_new_tokens": 4096, "num_beams": 32, "num_return_sequences": 32}
 
 
 async def run_in_model(call: Call, served: ServedModel, function: Callable[[LocalModel], Any]) -> Any:

@@ -20,7 +20,7 @@ from ..endpoints import Call, Endpoint
 from ..http import Answer
 from ..local_model import LocalModel
 from ..refusals import RefusedError
-from .heads import run_head, run_in_model
+from .heads import require_dimensions, run_head, run_in_model
 
 Token = Annotated[int, msgspec.Meta(ge=0, le=2**31 - 1)]
 
@@ -76,6 +76,7 @@ async def embeddings(call: Call) -> Answer:
     else:
         vectors = await run_in_model(call, served, partial(_vectors_of_ids, inputs, options))
         num_tokens = sum(map(len, inputs))
+    require_dimensions(vectors, request.dimensions, served)
     data = [Embedding(vector, index) for index, vector in enumerate(_encoded(vectors, request.encoding_format))]
     return Answer.json(EmbeddingList(data, served.name, EmbeddingUsage(num_tokens, num_tokens)))
 

@@ -30,9 +30,12 @@ _KEPT = (
     "return_tensors",
     "streamer",
     "tokenizer",
+    "generation_config",
+    "logits_processor",
+    "prefix_allowed_tokens_fn",
+    "return_dict_in_generate",
+    "stopping_criteria",
 )
-
-
 # What a body that is a file may call itself.
 _FILE_TYPES = ("image/", "audio/", "video/", "application/octet-stream")
 

@@ -16,7 +16,7 @@ from ..endpoints import Call, Endpoint
 from ..http import Answer
 from ..refusals import RefusedError, tei_body
 from ..served_model import ServedModel
-from .heads import run_head
+from .heads import require_dimensions, run_head
 from .tei_types import (
     DecodeRequest,
     EmbedAllRequest,
@@ -68,6 +68,7 @@ async def similarity(call: Call) -> Answer:
     fields = _converted({**(request.parameters or {}), "inputs": [request.inputs.source_sentence, *sentences]})
     options = {**_embed_options(fields, served), "normalize_embeddings": True}
     result = await run_head(call, served, "embed", fields.inputs, options)
+    require_dimensions(result.results, fields.dimensions, served, 422)
     return Answer.json((result.results[1:] @ result.results[0]).tolist())
 
 
@@ -134,6 +135,7 @@ async def by_task(call: Call) -> Answer:
 async def _embed(call: Call, request: EmbedRequest) -> Answer:
     served = call.server.registry.find("embed", request.model)
     result = await run_head(call, served, "embed", _as_list(request.inputs), _embed_options(request, served))
+    require_dimensions(result.results, request.dimensions, served, 422)
     return Answer.json(result.results.tolist())
 
 

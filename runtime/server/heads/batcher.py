@@ -19,7 +19,7 @@ from ...pipelines.windows import Window
 from ..settings import HeadSettings
 from ..turns import Deliver, TurnThread
 from .adaptive_wait import AdaptiveWait
-from .rounds import Share, joined, run_together
+from .rounds import WRITING_TASKS, Share, joined, run_together
 
 Result = TypeVar("Result")
 
@@ -164,7 +164,7 @@ class HeadBatcher(TurnThread[Job]):
         """Run the first request that cannot share a batch."""
         alone = next((job for job, share in self._active.items() if not share.can_merge), None)
         if alone is not None:
-            self._finish(alone, self._active[alone].results_alone)
+            self._finish(alone, partial(_blaming_options, self._active[alone].results_alone))
 
     def _run_rows(self) -> None:
         """Run rows of all others together, those of each pipeline by themselves."""
@@ -211,9 +211,10 @@ class HeadBatcher(TurnThread[Job]):
             job.timings.num_batch_rows, job.timings.num_batch_tokens = num_rows, num_tokens
 
     def _finish(self, job: Job, results: Callable[[], Any]) -> None:
-        share = self._active.pop(job, None)
+        share = self._active.get(job)
         num_tokens = share.num_tokens if share else 0
         outcome = self._attempt(job, lambda: HeadResult(results(), num_tokens, job.timings))
+        self._active.pop(job, None)
         timings = job.timings
         timings.inference_s = time.monotonic() - job.arrived_at - timings.queue_s - timings.tokenization_s
         if outcome is not None:
@@ -240,13 +241,21 @@ class HeadBatcher(TurnThread[Job]):
 
 def _share(job: Job) -> Share:
     """The job's inputs, tokenized."""
-    options = job.pipeline.merged(job.options)
+    given = job.options
+    if job.pipeline.task in WRITING_TASKS:
+        # Whoever leaves frees the thread within a step.
+        given = {**given, "stopping_criteria": [lambda ids, scores: job.is_cancelled]}
+    options = job.pipeline.merged(given)
     window = Window(list(job.items), is_single=len(job.items) == 1)
+    prepared = _blaming_options(lambda: job.pipeline.prepare(window, options, CutLog()))
+    return Share(job.pipeline, prepared, options, len(job.items))
+
+
+def _blaming_options(function: Callable[[], Result]) -> Result:
+    """What the function gives; its errors are those of options of a client's making that a head does not check."""
     try:
-        prepared = job.pipeline.prepare(window, options, CutLog())
+        return function()
     except HeadwayError:
         raise
-    except (AttributeError, LookupError, TypeError, ValueError) as error:
-        # Options of a client's making that a head does not check one by one.
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
         raise OptionError(f"The inputs or options cannot be used together ({type(error).__name__}).") from error
-    return Share(job.pipeline, prepared, options, len(job.items))

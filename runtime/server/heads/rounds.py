@@ -33,6 +33,9 @@ MERGED_TASKS = frozenset(
 )
 """Heads that run plain rows; multiple choice groups its rows, and encoder-decoders generate."""
 
+WRITING_TASKS = frozenset({"summarization", "text2text-generation", "translation"})
+"""Heads that write a text token by token, and can stop after each."""
+
 
 class Share:
     """One request's rows: which have run, and their outputs.

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from huggingface_hub import close_session
 from serving import RunningServer, running, write_chat_model, write_heads
 
 
@@ -24,12 +23,3 @@ def head_folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 def server(chat_folder: Path, head_folders: dict[str, Path]) -> Iterator[RunningServer]:
     with running({"chat": chat_folder, **head_folders}) as server:
         yield server
-
-
-@pytest.fixture
-def online(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """The hub's client refuses any address while the tests keep the hub itself out of reach."""
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
-    close_session()
-    yield
-    close_session()

@@ -10,32 +10,17 @@ import signal
 import socket
 import threading
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
-from serving import RunningServer, events, process, running
+from serving import CHAT, RunningServer, events, eventually, limited, process, running
 from tiny_graphs import classifier_model, word_vectors, write_artifact
 
 from headway.runtime.commands.serve import model_folders
 from headway.runtime.errors import OptionError
-from headway.runtime.server.settings import EngineSettings, HeadSettings, ServerSettings
-
-CHAT = {"model": "chat", "messages": [{"role": "user", "content": "Hello world!"}], "temperature": 0}
-
-
-def limited(**settings: Any) -> ServerSettings:
-    defaults = {"load": {"num_threads": 1}, "reload_interval_s": 0, "drain_timeout_s": 10}
-    return ServerSettings(**{**defaults, **settings})
-
-
-def eventually(condition: Callable[[], Any], timeout_s: float = 10) -> None:
-    end = time.monotonic() + timeout_s
-    while not condition():
-        assert time.monotonic() < end, "it does not happen"
-        time.sleep(0.005)
+from headway.runtime.server.settings import EngineSettings, HeadSettings
 
 
 @pytest.mark.parametrize(

@@ -142,11 +142,8 @@ def test_a_grammar_that_becomes_too_large_is_never_broken(server: RunningServer,
     """llguidance gives up on the way: the request ends with an error, and no token that the grammar forbids comes."""
     body = {"model": "chat", "messages": MESSAGES, "max_tokens": 6, "response_format": {"type": kind, kind: source}}
     answer = server.post("/v1/chat/completions", body)
-    if answer.status_code == 200:
-        assert set(answer.json()["choices"][0]["message"]["content"]) <= {"a"}
-    else:
-        assert answer.status_code == 400
-        assert "cannot be used: " in answer.json()["error"]["message"]
+    assert answer.status_code == 400
+    assert "cannot be used: " in answer.json()["error"]["message"]
     with server.client.stream("POST", "/v1/chat/completions", json={**body, "stream": True}) as streamed:
         found = events(streamed) if streamed.status_code == 200 else []
     texts = [chunk["choices"][0]["delta"].get("content") or "" for chunk in found if "choices" in chunk]

@@ -7,29 +7,13 @@ import json
 import socket
 import threading
 import time
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
-from serving import RunningServer, running
+from serving import CHAT, RunningServer, eventually, limited, running
 
 from headway.runtime.server.protocol import LimitedProtocol
-from headway.runtime.server.settings import EngineSettings, ServerSettings
-
-CHAT = {"model": "chat", "messages": [{"role": "user", "content": "Hello world!"}], "temperature": 0}
-
-
-def limited(**settings: Any) -> ServerSettings:
-    defaults = {"load": {"num_threads": 1}, "reload_interval_s": 0, "drain_timeout_s": 10}
-    return ServerSettings(**{**defaults, **settings})
-
-
-def eventually(condition: Callable[[], Any], timeout_s: float = 10) -> None:
-    end = time.monotonic() + timeout_s
-    while not condition():
-        assert time.monotonic() < end, "it does not happen"
-        time.sleep(0.005)
+from headway.runtime.server.settings import EngineSettings
 
 
 def test_a_head_that_never_ends_is_dropped(server: RunningServer, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -274,6 +274,7 @@ def test_embeddings_that_cannot_be(server: RunningServer) -> None:
         ({"model": "embedder", "input": ["a", 3]}, 400),
         ({"model": "embedder", "input": [[]]}, 400),
         ({"model": "embedder", "input": [99]}, 400),
+        ({"model": "embedder", "input": "good", "dimensions": 9}, 400),
         ({"model": "embedder", "input": [10**30]}, 400),
         ({"model": "embedder", "input": [[5, 2**63]]}, 400),
         ({"model": "embedder", "input": [5] * 50}, 400),

@@ -240,6 +240,7 @@ def test_tei_refuses_in_its_own_words(server: RunningServer) -> None:
         ({}, 422),
         ({"inputs": "x", "truncation_direction": "Left", "truncate": True}, 422),
         ({"inputs": ["x"] * 3000}, 413),
+        ({"inputs": "good", "dimensions": 9}, 422),
     ):
         response = server.post("/embed", body)
         assert response.status_code == status

@@ -17,7 +17,7 @@ from typing import Any
 
 import httpx
 import pytest
-from serving import RunningServer, events, running
+from serving import CHAT, RunningServer, events, eventually, running
 from tiny_graphs import classifier_model, word_vectors, write_artifact
 
 from headway.runtime.errors import InputTooLongError
@@ -28,7 +28,6 @@ from headway.runtime.server.workers import worker as worker_module
 from headway.runtime.server.workers.messages import Failure
 from headway.runtime.server.workers.remote_model import RemoteModel
 
-CHAT = {"model": "chat", "messages": [{"role": "user", "content": "Hello world!"}], "temperature": 0}
 LONG = {**CHAT, "max_tokens": 400, "logit_bias": {"0": -100}}
 SETTINGS = ServerSettings(load={"num_threads": 1}, reload_interval_s=0, drain_timeout_s=10, num_workers=1)
 
@@ -42,13 +41,6 @@ def remote(chat_folder: Path, head_folders: dict[str, Path]) -> Iterator[Running
 
 def worker_of(server: RunningServer, name: str) -> Any:
     return server.served(name).workers[0]
-
-
-def eventually(condition: Any, timeout_s: float = 60) -> None:
-    end = time.monotonic() + timeout_s
-    while not condition():
-        assert time.monotonic() < end, "it does not happen"
-        time.sleep(0.01)
 
 
 REQUESTS: dict[str, tuple[str, Any]] = {
