@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from .artifact import TensorSpec
 from .batch_runs import BatchRuns, RunPlan, has_independent_rows
+from .bfloat16 import BFLOAT16, as_array
 from .errors import CorruptArtifactError, HeadwayError, InputError, OptionError, ProviderError
 from .generation.memory import available_memory_bytes
 from .onnx_file import check_onnx_file
@@ -126,6 +127,7 @@ class Session:
         self.input_names = tuple(spec.name for spec in self.inputs)
         self.output_names = tuple(spec.name for spec in self.outputs)
         self._output_list = list(self.output_names)
+        self._gives_bfloat16 = any(spec.dtype == BFLOAT16 for spec in self.outputs)
         self._twin: Session | None = None
         self._reads_in_place = is_cpu and not options.prepack and session is None
         self._pack_after_s = 0.0
@@ -207,10 +209,18 @@ class Session:
 
     def _run_whole(self, feeds: Mapping[str, Array], output_names: Sequence[str]) -> list[Array]:
         try:
-            results: list[Array] = self.ort_session.run(output_names, feeds)
+            results = self._arrays(feeds, output_names)
         except Exception as error:
             raise _run_error(error, feeds) from error
         return results
+
+    def _arrays(self, feeds: Mapping[str, Array], output_names: Sequence[str]) -> list[Array]:
+        if not self._gives_bfloat16:
+            results: list[Array] = self.ort_session.run(output_names, feeds)
+            return results
+        ort_value = import_onnxruntime().OrtValue.ortvalue_from_numpy
+        values = {name: ort_value(np.ascontiguousarray(array)) for name, array in feeds.items()}
+        return [as_array(value) for value in self.ort_session.run_with_ort_values(list(output_names), values)]
 
     def _plan_runs(self) -> BatchRuns | None:
         if not self.options.runs or not has_independent_rows(self.inputs, self.outputs):

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..bfloat16 import BFLOAT16
 from ..errors import InputError, UnsupportedFormatError
 from ..providers import import_onnxruntime
 from ..session import Session
@@ -98,6 +99,11 @@ class Decoder:
         self.max_positions = max_positions
         self.vocab_size = self.facts.vocab_size_of(session)
         logits = next(spec for spec in session.outputs if spec.name == self.facts.own_name("logits"))
+        if logits.dtype == BFLOAT16:
+            raise UnsupportedFormatError(
+                f"{session.path} gives {logits.name} {list(logits.shape)} in bfloat16, which numpy has no arrays of. "
+                "Export the model in float32 or float16."
+            )
         self._logits_dtype = logits.dtype
         self._gives_last_only = logits.shape[1] == 1
         self._small_inputs = [spec for spec in session.inputs if not is_state(self.facts.field_name(spec.name))]

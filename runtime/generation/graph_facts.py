@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from ..artifact import Artifact, TensorSpec
+from ..bfloat16 import BFLOAT16
 from ..configuration import Config
 from ..errors import UnsupportedFormatError
 from ..session import Session
@@ -61,7 +62,15 @@ class GraphFacts:
 
         Axes are (batch, heads, tokens, head_dim); the builder of onnxruntime-genai leaves the last open, and
         transformers' exporter writes numbers as names.
+
+        Raises:
+            UnsupportedFormatError: the cache is in bfloat16.
         """
+        if spec.dtype == BFLOAT16:
+            raise UnsupportedFormatError(
+                f"The cache input {spec.name} {list(spec.shape)} is in bfloat16, which numpy has no arrays of. Export "
+                "the model in float32 or float16."
+            )
         shape: list[str | int] = [int(axis) if str(axis).isdecimal() else axis for axis in spec.shape]
         sizes = {1: self.num_key_value_heads, 3: self.head_dim} if spec.rank == 4 else {}
         for axis, size in sizes.items():

@@ -2,7 +2,7 @@
 
 What a graph keeps is found by name: keys and values that grow by the tokens of a call, and states of fixed size
 (convolution, recurrent). Rows of different lengths are right-aligned in each call, and the mask says what counts. A
-graph that takes one token at a time, or no mask, is fed each row by itself.
+graph that takes one token or one row at a time, or no mask, is fed each row by itself.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..bfloat16 import as_array
 from ..errors import InputError, InputTooLongError, UnsupportedFormatError
 from ..providers import import_onnxruntime
 from ..session import Session
@@ -71,7 +72,8 @@ class GrowingDecoder:
 
     def decode(self, cache: GrowingCache, tokens: TokenIds) -> Scores:
         """Append one token to every row; (rows, vocab) float32."""
-        if not self._takes_mask and not self._has_fixed_state and not cache.mask.all():
+        is_padded = not cache.mask.all()
+        if self._takes_fewer(cache) or (is_padded and not self._takes_mask and not self._has_fixed_state):
             rows = list(tokens[:, None])
             return np.stack([logits[-1] for logits in self._run_apart(cache, rows, self._score_row)])
         return self._run(cache, tokens[:, None], np.ones((len(tokens), 1), dtype=np.int64), num_logits=1)[:, 0]
@@ -92,7 +94,7 @@ class GrowingDecoder:
 
     def _must_run_apart(self, cache: GrowingCache, rows: Sequence[TokenIds]) -> bool:
         """A padded row takes its padding into a recurrent state, and into the attention of a graph without a mask."""
-        if self._takes_one_token(cache):
+        if self._takes_one_token(cache) or self._takes_fewer(cache):
             return True
         is_ragged = len({len(tokens) for tokens in rows}) > 1 or not cache.mask.all()
         return is_ragged and not self._takes_mask
@@ -137,6 +139,10 @@ class GrowingDecoder:
             return True
         return bool(self.specs) and self._token_axes(graph)[1] == 1
 
+    def _takes_fewer(self, cache: GrowingCache) -> bool:
+        """Whether a graph that was exported for a single row is asked for more."""
+        return cache.num_rows > 1 and self._token_axes(self._graph(cache))[0] == 1
+
     def _token_axes(self, graph: Session) -> tuple[str | int, ...]:
         """Axes of the input that takes the tokens: (batch, tokens, …)."""
         name = self.facts.own_name("input_ids" if self._embeddings is None else "inputs_embeds")
@@ -160,7 +166,7 @@ class GrowingDecoder:
         outputs = self._call(cache, block if self.specs else columns, full_mask, num_logits)
         cache.states = outputs[1:]
         cache.mask, cache.columns, cache.lengths = full_mask, columns, lengths
-        logits: NDArray[Any] = outputs[0].numpy()
+        logits = as_array(outputs[0])
         return logits[:, -num_logits:].astype(np.float32, copy=False)
 
     def _call(self, cache: GrowingCache, block: TokenIds, full_mask: NDArray[np.int64], num_logits: int) -> list[Any]:

@@ -87,7 +87,7 @@ def graph_feeds(
     call = _Call(block, full_mask, num_logits, has_past)
     named = [(facts.field_name(spec.name), spec) for spec in session.inputs]
     feeds = {spec.name: _FEEDS[name](call, spec) for name, spec in named if name in _FEEDS}
-    feeds |= {spec.name: np.full(spec.shape, facts.sliding_window) for name, spec in named if name.endswith(WINDOW)}
+    feeds |= {spec.name: np.full((), facts.sliding_window) for name, spec in named if name.endswith(WINDOW)}
     return {
         spec.name: np.asarray(feeds[spec.name], dtype=spec.dtype, order="C")
         for spec in session.inputs

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..artifact import TensorSpec
+from ..bfloat16 import as_array
 from ..errors import UnsupportedFormatError
 from ..providers import import_onnxruntime
 from ..session import Session
@@ -205,5 +206,4 @@ def _empty(spec: TensorSpec, num_rows: int) -> Any:
 
 
 def _as_scores(logits: Any) -> NDArray[np.float32]:
-    array: Array = logits.numpy()
-    return array.astype(np.float32, copy=False)
+    return as_array(logits).astype(np.float32, copy=False)

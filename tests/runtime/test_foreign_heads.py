@@ -99,13 +99,16 @@ def test_inputs_of_another_integer_type(tmp_path: Path) -> None:
     _require_answers(_folder(tmp_path, model), word_vectors(), ("NEGATIVE", "POSITIVE"))
 
 
-def test_half_precision_at_the_end(tmp_path: Path) -> None:
+@pytest.mark.parametrize("type_name", ["FLOAT16", "BFLOAT16"])
+def test_half_precision_at_the_end(type_name: str, tmp_path: Path) -> None:
+    kind = TensorProto.DataType.Value(type_name)
     model = classifier_model()
     model.graph.node[-1].output[0] = "sums"
-    model.graph.node.append(helper.make_node("Cast", ["sums"], ["logits"], to=TensorProto.FLOAT16))
-    model.graph.output[0].type.tensor_type.elem_type = TensorProto.FLOAT16
-    answer = pipeline(model=_folder(tmp_path, model), num_threads=1)(TEXTS[0])[0]
-    assert answer["score"] == pytest.approx(max(_probabilities(TEXTS[:1], word_vectors())[0]), abs=1e-3)
+    model.graph.node.append(helper.make_node("Cast", ["sums"], ["logits"], to=kind))
+    model.graph.output[0].type.tensor_type.elem_type = kind
+    answers = pipeline(model=_folder(tmp_path, model), num_threads=1)(TEXTS)
+    expected = [max(probabilities) for probabilities in _probabilities(TEXTS, word_vectors())]
+    np.testing.assert_allclose([answer["score"] for answer in answers], expected, atol=4e-3)
 
 
 def _without_mask() -> onnx.ModelProto:
@@ -146,9 +149,7 @@ def test_one_number_is_a_score_of_its_own(tmp_path: Path) -> None:
 def test_an_input_that_no_text_gives(tmp_path: Path) -> None:
     model = classifier_model()
     model.graph.input.append(helper.make_tensor_value_info("bbox", TensorProto.FLOAT, (*IDS, 4)))
-    with pytest.raises(
-        CorruptArtifactError, match=r"needs the input bbox float32\['batch_size', 'sequence_length', 4"
-    ):
+    with pytest.raises(CorruptArtifactError, match=r"needs the input bbox float32\['batch_size', 'sequence_length', 4"):
         pipeline(model=_folder(tmp_path, model))
 
 

@@ -1,5 +1,6 @@
 """Decoders in the layouts of other exporters: the same tokens as the formula gives, through every way of generating."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -88,6 +89,53 @@ def test_one_copy_of_the_weights_where_decode_takes_chunks(tmp_path: Path) -> No
     assert model.decoder.prefill_session is model.session
     model = AutoModelForCausalLM.from_pretrained(foreign.write_transformers_export(tmp_path / "one"), device="cpu")
     assert model.decoder.prefill_session.path.name == "prefill.onnx"
+
+
+def _int32_inputs(model: onnx.ModelProto) -> None:
+    for value in model.graph.input:
+        if value.type.tensor_type.elem_type == onnx.TensorProto.INT64:
+            value.type.tensor_type.elem_type = onnx.TensorProto.INT32
+
+
+def _one_row(model: onnx.ModelProto) -> None:
+    for value in (*model.graph.input, *model.graph.output):
+        value.type.tensor_type.shape.dim[0].dim_value = 1
+
+
+def _bfloat16_logits(model: onnx.ModelProto) -> None:
+    node = next(node for node in model.graph.node if "logits" in node.output)
+    node.output[0] = "float_logits"
+    model.graph.node.append(onnx.helper.make_node("Cast", ["float_logits"], ["logits"], to=onnx.TensorProto.BFLOAT16))
+    model.graph.output[0].type.tensor_type.elem_type = onnx.TensorProto.BFLOAT16
+
+
+@pytest.mark.parametrize("change", [_int32_inputs, _one_row, _bfloat16_logits])
+def test_shapes_and_types_of_their_own(change: Callable[[onnx.ModelProto], None], tmp_path: Path) -> None:
+    foreign.sum_decoder().save(tmp_path / "model.onnx")
+    model = onnx.load(tmp_path / "model.onnx")
+    change(model)
+    onnx.save(model, tmp_path / "model.onnx")
+    decoder = load_model(foreign.write_config(tmp_path), device="cpu", num_threads=1)
+    options = {"max_new_tokens": 6, "eos_token_id": None}
+    output = decoder.generate(PADDED, attention_mask=MASK, do_sample=False, **options)
+    assert [row[PADDED.shape[1] :].tolist() for row in output] == [greedy(foreign.sum_logits, row, 6) for row in ROWS]
+    beams = decoder.generate(PADDED, attention_mask=MASK, num_beams=3, **options)
+    alone = [decoder.generate(np.array([row]), num_beams=3, **options)[0, len(row) :].tolist() for row in ROWS]
+    assert beams[:, PADDED.shape[1] :].tolist() == alone
+
+
+def test_a_cache_in_bfloat16(tmp_path: Path) -> None:
+    foreign.sum_decoder().save(tmp_path / "model.onnx")
+    model = onnx.load(tmp_path / "model.onnx")
+    past = next(value for value in model.graph.input if value.name == foreign.KEY)
+    past.type.tensor_type.elem_type = onnx.TensorProto.BFLOAT16
+    for node in model.graph.node:
+        node.input[:] = ["past_as_float" if name == foreign.KEY else name for name in node.input]
+    cast = onnx.helper.make_node("Cast", [foreign.KEY], ["past_as_float"], to=onnx.TensorProto.FLOAT)
+    model.graph.node.insert(0, cast)
+    onnx.save(model, tmp_path / "model.onnx")
+    with pytest.raises(UnsupportedFormatError, match=r"cache input past_key_values.0.key \[.*\] is in bfloat16"):
+        load_model(foreign.write_config(tmp_path), device="cpu")
 
 
 def _with_window(path: Path, name: str) -> None:
