@@ -99,8 +99,9 @@ def test_a_recurrent_state_does_not_go_back(recurrent_lm):
         cache.truncate(0, 8)
 
 
-def test_long_prompts_run_in_chunks(causal_lm, tiny_llama, monkeypatch):
-    monkeypatch.setattr(decoder_module, "PREFILL_CHUNK_TOKENS", 4)
+@pytest.mark.parametrize("limit", ["PREFILL_CHUNK_TOKENS", "_CPU_CHUNK_TOKENS"])
+def test_long_prompts_run_in_chunks(causal_lm, tiny_llama, monkeypatch, limit):
+    monkeypatch.setattr(decoder_module, limit, 4)
     calls = []
     original = causal_lm.decoder._run_block
 
