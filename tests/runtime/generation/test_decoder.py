@@ -99,9 +99,8 @@ def test_a_recurrent_state_does_not_go_back(recurrent_lm):
         cache.truncate(0, 8)
 
 
-@pytest.mark.parametrize("limit", ["PREFILL_CHUNK_TOKENS", "_CPU_CHUNK_TOKENS"])
-def test_long_prompts_run_in_chunks(causal_lm, tiny_llama, monkeypatch, limit):
-    monkeypatch.setattr(decoder_module, limit, 4)
+def test_long_prompts_run_in_chunks(causal_lm, tiny_llama, monkeypatch):
+    monkeypatch.setattr(decoder_module, "PREFILL_CHUNK_TOKENS", 4)
     calls = []
     original = causal_lm.decoder._run_block
 
@@ -119,6 +118,21 @@ def test_long_prompts_run_in_chunks(causal_lm, tiny_llama, monkeypatch, limit):
     for num_logits in (1, 3, 9):
         cache.truncate(0, 0)
         close(causal_lm.decoder.extend_row(cache, 0, ROWS[0], num_logits), logits_of(tiny_llama, ROWS[0])[-num_logits:])
+
+
+def test_chunks_of_one_row_are_smaller_on_the_cpu(causal_lm, tiny_llama, monkeypatch):
+    monkeypatch.setattr(decoder_module, "_CPU_CHUNK_TOKENS", 4)
+    lengths = []
+    original = causal_lm.decoder._run_block
+
+    def run_block(cache, block, *rest, **options):
+        lengths.append(block.shape[1])
+        return original(cache, block, *rest, **options)
+
+    monkeypatch.setattr(causal_lm.decoder, "_run_block", run_block)
+    logits = causal_lm.decoder.extend_row(causal_lm.decoder.new_cache(1, 9), 0, ROWS[0])
+    assert lengths == [4, 4, 1]
+    close(logits[-1], logits_of(tiny_llama, ROWS[0])[-1])
 
 
 def test_a_step_binds_once(causal_lm, monkeypatch):
