@@ -1,4 +1,4 @@
-"""Each operator of ONNX Runtime's own, written out: onnx's evaluator then gives what ONNX Runtime gave before."""
+"""Each operator of ONNX Runtime's own, written out: onnx's evaluator and ONNX Runtime then give what it gave before."""
 
 from __future__ import annotations
 
@@ -138,9 +138,16 @@ def evaluated(model: onnx_ir.Model, feeds: Mapping[str, Any]) -> list[Any]:
 def assert_written_out(model: onnx_ir.Model, feeds: Mapping[str, Any]) -> None:
     before = run(model, feeds)
     write_out(model)
+    # ONNX Runtime has no lookup of 4 bits, which is why the exporter leaves tables in 8.
+    looks_up_halves = any(node.op_type == "Gather" and _is_halves(node.inputs[0]) for node in model.graph)
     assert {node.domain for node in model.graph} == {""}
-    for one, other in zip(before, evaluated(model, feeds), strict=True):
-        np.testing.assert_allclose(other, one, rtol=1e-4, atol=1e-4 * np.abs(one).max())
+    for runtime in (evaluated,) if looks_up_halves else (evaluated, run):
+        for one, other in zip(before, runtime(model, feeds), strict=True):
+            np.testing.assert_allclose(other, one, rtol=1e-4, atol=1e-4 * np.abs(one).max())
+
+
+def _is_halves(value: onnx_ir.Value | None) -> bool:
+    return value is not None and value.const_value is not None and value.const_value.dtype == onnx_ir.DataType.UINT4
 
 
 @pytest.mark.parametrize("name", CASES)
