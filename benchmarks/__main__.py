@@ -29,6 +29,7 @@ BENCHMARKS: Mapping[str, str] = {
     "prompt_lookup": "headway.benchmarks.prompt_lookup",
     "serving_chats": "headway.benchmarks.serving_chats",
     "serving_heads": "headway.benchmarks.serving_heads",
+    "serving_memory": "headway.benchmarks.serving_memory",
     "serving_overhead": "headway.benchmarks.serving_overhead",
     "step_overhead": "headway.benchmarks.step_overhead",
 }

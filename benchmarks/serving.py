@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from .__main__ import main as run_benchmarks
 
-MEASUREMENTS = ("serving_overhead", "serving_heads", "serving_chats")
+MEASUREMENTS = ("serving_overhead", "serving_heads", "serving_chats", "serving_memory")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Coroutine, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self, TypeVar
@@ -48,6 +48,10 @@ class Serving:
     port: int
     process_id: int
 
+    def worker_ids(self) -> list[int]:
+        """Process ids of its workers."""
+        return _children(self.process_id)
+
     def cpu_seconds(self) -> dict[str, float]:
         """Processor time taken so far by the server's own process, its workers together, and this process."""
         workers = sum(map(_cpu_seconds, _children(self.process_id)))
@@ -55,14 +59,19 @@ class Serving:
 
 
 @contextlib.contextmanager
-def server(*arguments: str) -> Iterator[Serving]:
-    """``headway serve`` with these arguments.
+def server(*arguments: str, environment: Mapping[str, str] | None = None) -> Iterator[Serving]:
+    """``headway serve`` with these arguments, and environment variables beside this process's.
 
     Raises:
         ExportError: it ended before it was ready.
     """
     headway = str(Path(sys.executable).with_name("headway"))
-    process = subprocess.Popen([headway, "serve", "--port", "0", *arguments], stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        [headway, "serve", "--port", "0", *arguments],
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, **(environment or {})},
+    )
     try:
         yield Serving(_port(process), process.pid)
     finally:

@@ -112,3 +112,21 @@ def test_the_pod_may_do_nothing_it_need_not(pod: Any) -> None:
     assert context["readOnlyRootFilesystem"] is True
     assert context["capabilities"] == {"drop": ["ALL"]}
     assert context["allowPrivilegeEscalation"] is False
+
+
+def test_memory_is_what_was_measured(pod: Any) -> None:
+    """The record's peak of each process, for the models that the manifest serves, and room beyond it."""
+    record = json.loads((ROOT / "benchmarks" / "results" / "serving_memory.json").read_text(encoding="utf-8"))
+    rows = [row for row in record["rows"] if row[""].endswith(", fp32")]
+    assert len(rows) == len(_parser().parse_args(["serve", *pod["containers"][0]["args"]]).models)
+    own, *workers = "server's own process, MB", "model's worker, MB"
+    measured_mb = max(row[own] for row in rows) + sum(row[column] for row in rows for column in workers)
+    resources = pod["containers"][0]["resources"]
+    requested_mb, limit_mb = (_megabytes(resources[kind]["memory"]) for kind in ("requests", "limits"))
+    assert measured_mb < requested_mb < 2 * measured_mb
+    assert limit_mb >= 1.5 * requested_mb
+
+
+def _megabytes(quantity: str) -> float:
+    number, unit = re.fullmatch(r"(\d+)([MG]i)", quantity).groups()  # type: ignore[union-attr]
+    return int(number) * {"Mi": 1 << 20, "Gi": 1 << 30}[unit] / 1e6
