@@ -43,7 +43,7 @@ def inspect_artifact(artifact: Artifact) -> dict[str, Any]:
         "task": artifact.likely_task,
         "architecture": manifest.architecture if manifest else named,
         "model_type": manifest.model_type if manifest else config.get("model_type"),
-        "max_length": artifact.max_length,
+        "max_length": _max_length(artifact),
         "labels": list(config.id2label.values()) if "id2label" in config and _has_labels(artifact) else None,
         "variants": _variants(artifact, warnings),
         "tokenizer": _tokenizer(artifact.folder, warnings),
@@ -56,6 +56,15 @@ def inspect_artifact(artifact: Artifact) -> dict[str, Any]:
         "tuned": dict(manifest.tuned) if manifest else {},
         "warnings": warnings,
     }
+
+
+def _max_length(artifact: Artifact) -> int | None:
+    """Longest input; of a language model that others exported, the positions that its config names."""
+    if artifact.layout is None or artifact.likely_task != "text-generation":
+        return artifact.max_length
+    from ..generation.decoder_graphs import max_positions
+
+    return max_positions(artifact)
 
 
 def _has_labels(artifact: Artifact) -> bool:

@@ -113,7 +113,9 @@ def _takes_no_mask(name: str) -> bool:
 @pytest.mark.parametrize("name", DECODERS)
 def test_inspect_says_how_texts_are_batched(name: str, server: RunningServer, folders: dict[str, Path]) -> None:
     """Continuous batching where a graph has a length for each row, and so it is in the server."""
-    variants = inspect_artifact(Artifact(folders[name]))["variants"]
+    facts = inspect_artifact(Artifact(folders[name]))
+    variants = facts["variants"]
+    assert facts["max_length"] == server.served(name).model.max_length
     batchings = {graph["batching"] for variant in variants.values() for graph in variant["graphs"].values()} - {None}
     is_shared = DECODERS[name][2] is Decoder
     wanted = "a length for each row: continuous batching" if is_shared else "one past for all rows: static batches"
