@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,7 @@ CHAT_TEMPLATE = (
     "{% if add_generation_prompt %}<assistant>{% endif %}"
 )
 CONTEXT_LENGTH = 512
+CHAT = {"model": "chat", "messages": [{"role": "user", "content": "Hello world!"}], "temperature": 0}
 
 
 class RunningServer:
@@ -156,3 +157,17 @@ def events(response: httpx.Response) -> list[Any]:
     """The JSON of each server-sent event, and "[DONE]" as it is."""
     lines = [line.removeprefix("data: ") for line in response.iter_lines() if line]
     return [line if line == "[DONE]" else json.loads(line) for line in lines]
+
+
+def limited(**settings: Any) -> ServerSettings:
+    """Settings of a server that stays as it is."""
+    defaults = {"load": {"num_threads": 1}, "reload_interval_s": 0, "drain_timeout_s": 10}
+    return ServerSettings(**{**defaults, **settings})
+
+
+def eventually(condition: Callable[[], Any], timeout_s: float = 60) -> None:
+    """Wait until something is so."""
+    end = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < end, "it does not happen"
+        time.sleep(0.005)
