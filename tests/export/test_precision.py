@@ -296,11 +296,12 @@ def test_a_part_of_the_text_is_allowed_twice_the_increase():
     assert AccuracyLimits().of_a_glance() == AccuracyLimits()
 
 
-def test_projections_that_contract_have_smaller_blocks_in_4_bits():
+def test_square_and_feed_forward_layers_have_larger_blocks_in_4_bits():
     floats = onnx_ir.TensorType(onnx_ir.DataType.FLOAT)
     value = rows = onnx_ir.Value(name="rows", type=floats, shape=onnx_ir.Shape(["n", 64]))
     nodes, stored = [], []
-    for name, shape in {"up": (64, 128), "down": (128, 64)}.items():
+    shapes = {"qkv": (64, 128), "down": (128, 64), "square": (64, 64), "up": (64, 256), "vocabulary": (256, 4096)}
+    for name, shape in shapes.items():
         weight = onnx_ir.tensor(np.random.default_rng(0).standard_normal(shape).astype(np.float32))
         stored.append(onnx_ir.Value(name=name, type=floats, shape=onnx_ir.Shape(shape), const_value=weight))
         nodes.append(onnx_ir.node("MatMul", [value, stored[-1]]))
@@ -309,8 +310,8 @@ def test_projections_that_contract_have_smaller_blocks_in_4_bits():
     last = onnx_ir.node("Relu", [value])
     last.outputs[0].type = floats
     graph = onnx_ir.Graph(
-        [rows], last.outputs, nodes=[*nodes, last], initializers=stored, opset_imports={"": 21}, name="two"
+        [rows], last.outputs, nodes=[*nodes, last], initializers=stored, opset_imports={"": 21}, name="five"
     )
     REDUCED["q4"].convert(onnx_ir.Model(graph, ir_version=10), Calibration())
     products = [node for node in graph if node.op_type == "MatMulNBits"]
-    assert [node.attributes["block_size"].as_int() for node in products] == [64, 32]
+    assert [node.attributes["block_size"].as_int() for node in products] == [32, 32, 64, 64, 32]
