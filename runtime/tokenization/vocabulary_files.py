@@ -66,6 +66,8 @@ def _word_pieces(file: Path, unknown: str | None) -> Any:
 
     words = file.read_text(encoding="utf-8").split("\n")
     vocabulary = {word.rstrip("\r"): index for index, word in enumerate(words) if word or index + 1 < len(words)}
+    if (unknown or "[UNK]") not in vocabulary:
+        raise ValueError(f"none of its {len(vocabulary)} lines is {unknown or '[UNK]'}")
     return WordPiece(vocabulary, unk_token=unknown or "[UNK]")
 
 

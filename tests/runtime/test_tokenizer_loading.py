@@ -282,8 +282,11 @@ def test_truncated_tokenizer(bert_folder: Path) -> None:
 def test_missing_files(tmp_path: Path) -> None:
     with pytest.raises(ArtifactNotFoundError, match=r"no tokenizer.json\. Export .* `headway export`"):
         AutoTokenizer.from_pretrained(tmp_path)
+    (tmp_path / "spiece.model").touch()
+    with pytest.raises(ArtifactNotFoundError, match=r"it has spiece\.model, which only transformers reads"):
+        AutoTokenizer.from_pretrained(tmp_path)
     (tmp_path / "vocab.txt").touch()
-    with pytest.raises(ArtifactNotFoundError, match=r"it has vocab\.txt, which only transformers reads"):
+    with pytest.raises(CorruptArtifactError, match=r"vocab\.txt is no vocabulary \(none of its 0 lines is \[UNK\]\)"):
         AutoTokenizer.from_pretrained(tmp_path)
     with pytest.raises(ArtifactNotFoundError):
         AutoTokenizer.from_pretrained(tmp_path / "nowhere")
