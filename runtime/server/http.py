@@ -145,12 +145,11 @@ async def read_body(scope: Scope, receive: Receive, max_bytes: int, timeout_s: f
                     raise ClientGoneError
                 chunk = message.get("body", b"")
                 size_bytes += len(chunk)
+                has_more = message.get("more_body", False)
                 if size_bytes > max_bytes:
-                    chunks.clear()
-                    await _discard_body(receive)
-                    raise _too_large(max_bytes)
+                    break
                 chunks.append(chunk)
-                if not message.get("more_body", False):
+                if not has_more:
                     return chunks[0] if len(chunks) == 1 else b"".join(chunks)
     except TimeoutError as error:
         raise RefusedError(
@@ -159,6 +158,10 @@ async def read_body(scope: Scope, receive: Receive, max_bytes: int, timeout_s: f
             code="timeout",
             headers={"Connection": "close"},
         ) from error
+    chunks.clear()
+    if has_more:
+        await _discard_body(receive)
+    raise _too_large(max_bytes)
 
 
 async def _discard_body(receive: Receive) -> None:

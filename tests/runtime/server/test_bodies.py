@@ -41,6 +41,13 @@ def test_a_large_body_is_answered_and_not_only_cut_off(strict: RunningServer, is
     assert strict.post("/embed", {"inputs": "good"}).status_code == 200
 
 
+def test_a_body_that_is_there_already_is_answered_at_once(strict: RunningServer) -> None:
+    with socket.create_connection(("127.0.0.1", strict.port), timeout=4) as client:
+        chunk = b"%x\r\n%s\r\n0\r\n\r\n" % (2100, b"x" * 2100)
+        client.sendall(b"POST /embed HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n" + chunk)
+        assert client.recv(4096).startswith(b"HTTP/1.1 413")
+
+
 def test_who_asks_before_sending_need_not_send(strict: RunningServer) -> None:
     with socket.create_connection(("127.0.0.1", strict.port), timeout=5) as client:
         client.sendall(b"POST /embed HTTP/1.1\r\nhost: x\r\nexpect: 100-continue\r\ncontent-length: 9999\r\n\r\n")
