@@ -16,6 +16,7 @@ from headway.runtime.errors import (
     NotExportedError,
     UnsafeArtifactError,
 )
+from headway.runtime.layouts.tasks import task_of_config
 
 
 def test_what_a_manifest_says(classifier: Path) -> None:
@@ -213,10 +214,16 @@ def test_files_that_make_up_an_artifact(damaged: Path) -> None:
         ([7], None),
     ],
 )
-def test_task_that_an_architecture_suggests(tmp_path: Path, architectures: object, task: str | None) -> None:
+def test_task_that_an_architecture_suggests(architectures: object, task: str | None) -> None:
+    assert task_of_config({"architectures": architectures}) == task
+
+
+@pytest.mark.parametrize("architecture", ["BertModel", "RobertaForMaskedLM", "GPT2LMHeadModel", "Other"])
+def test_the_graph_has_the_last_word_on_the_task(tmp_path: Path, architecture: str) -> None:
+    """A config names the checkpoint, which a classifier may have been made of."""
     onnx.save(classifier_model(), tmp_path / "model.onnx")
-    (tmp_path / "config.json").write_text(json.dumps({"architectures": architectures}))
-    assert Artifact(tmp_path).likely_task == task
+    (tmp_path / "config.json").write_text(json.dumps({"architectures": [architecture]}))
+    assert Artifact(tmp_path).likely_task == "text-classification"
 
 
 def test_whisper_without_an_architecture_listens(tmp_path: Path) -> None:

@@ -62,7 +62,7 @@ def test_a_stream(heads: Heads) -> None:
         (None, {}, InputTypeError, "The input is None"),
         ([3], {}, InputTypeError, "Input 0 is 3"),
         ("A [MASK]", {"targets": []}, OptionError, "targets holds no word"),
-        ("A [MASK]", {"targets": [4]}, InputTypeError, "A target is 4"),
+        ("A [MASK]", {"targets": [4]}, OptionError, r"targets is \[4\]"),
         ("A [MASK]", {"top_k": 0}, OptionError, "top_k is 0"),
         ("A [MASK]", {"tokenizer_kwargs": {"stride": 2}}, OptionError, "tokenizer_kwargs has no option 'stride'"),
         ("A [MASK]", {"temperature": 1}, OptionError, "fill-mask has no option 'temperature'"),
