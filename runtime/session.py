@@ -143,6 +143,11 @@ class Session:
         return self.options.num_threads or usable_cpu_count()
 
     @property
+    def num_bytes(self) -> int:
+        """Bytes of the graph and of the files beside it, as they were when it was opened."""
+        return sum(size for size, *_ in self._file_states)
+
+    @property
     def provider(self) -> str:
         """Name of the execution provider that runs the graph."""
         return str(self.ort_session.get_providers()[0])

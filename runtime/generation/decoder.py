@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from ..bfloat16 import BFLOAT16
 from ..errors import InputError, UnsupportedFormatError
+from ..huge_pages import collapse_soon
 from ..providers import import_onnxruntime
 from ..session import Session
 from .cache import SharedBufferCache
@@ -44,6 +45,9 @@ _LEAST_PREFILL_TOKENS = 16
 
 # A text takes two: its prompt, and a step that is repeated. Whoever generates a second one is likely to go on.
 _CALLS_BEFORE_PACKING = 3
+
+# Smaller graphs stay in the processor's caches, whatever their pages.
+_LEAST_BYTES_TO_MOVE = 32 << 20
 
 # Lengths that operators and shapes read on the host, whatever the device.
 _READ_ON_HOST = ("total_sequence_length", "num_logits_to_keep")
@@ -114,6 +118,7 @@ class Decoder:
         self._records_steps = session.options.cuda_graph and self.place.is_separate
         metadata = session.ort_session.get_modelmeta().custom_metadata_map
         self._calls = 0
+        self._has_huge_pages = False
         self._switch_position = int(metadata.get(ROTARY_SWITCH_KEY, 0))
 
     def _require_one_cache(self) -> None:
@@ -339,7 +344,15 @@ class Decoder:
         self._calls += 1 if rows == 1 else _CALLS_BEFORE_PACKING
         if self._calls >= _CALLS_BEFORE_PACKING:
             self.session.pack()
+            self._use_huge_pages()
         return self.session
+
+    def _use_huge_pages(self) -> None:
+        """Once there is a second text, as packing: a single one would not make up for the time."""
+        if self._has_huge_pages or self.place.is_separate or self.session.num_bytes < _LEAST_BYTES_TO_MOVE:
+            return
+        self._has_huge_pages = True
+        collapse_soon()
 
     def _bind_small(self, feeds: _Feeds) -> None:
         """Bind the inputs that are no cache: in place on the host, anew or at fixed addresses on a device."""
