@@ -39,7 +39,12 @@ def covariances(path: Path, feeds: Sequence[Feeds], names: Sequence[str] | None 
     sums: dict[str, Floats] = {}
     counts: dict[str, int] = {}
     model = onnx_ir.load(path)
-    weighed = {name: weights for name, weights in token_weights(model).items() if names is None or name in names}
+    inputs = {value.name for value in model.graph.inputs}
+    weighed = {
+        name: weights
+        for name, weights in token_weights(model).items()
+        if name not in inputs and (names is None or name in names)
+    }
     del model
 
     def add(values: Mapping[str, Floats]) -> None:

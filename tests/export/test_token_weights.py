@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import onnx
 import onnx_ir
 import pytest
 from decoder_parity import WIDE_HEADS, variant
@@ -89,3 +90,13 @@ def test_covariances_are_those_of_weighed_tokens(llama: Path) -> None:
             expected += (rows * found.of_run(values[name], values).reshape(-1, 1)).T @ rows
         num_rows = sum(values[name].reshape(-1, len(expected)).shape[0] for values in runs)
         np.testing.assert_allclose(measured[name], expected / num_rows, rtol=1e-3, atol=1e-5 * np.abs(expected).max())
+
+
+def test_what_is_an_input_of_the_graph_is_not_measured(tmp_path: Path) -> None:
+    """As the encoder's states are that a decoder's cross-attention reads."""
+    header = '<ir_version: 10, opset_import: ["": 20]> g (float[rows, 32] x) => (float[rows, 32] y)'
+    model = onnx.parser.parse_model(f"{header} {{ h = MatMul(x, w) r = Relu(h) y = MatMul(r, v) }}")
+    for name in "wv":
+        model.graph.initializer.append(onnx.numpy_helper.from_array(activations(32, 32), name))
+    onnx.save(model, tmp_path / "model.onnx")
+    assert list(covariances(tmp_path / "model.onnx", [{"x": activations(5, 32)}])) == ["r"]
