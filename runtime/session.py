@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import shutil
 import threading
 import time
 from collections.abc import Mapping, Sequence
@@ -14,50 +13,29 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .artifact import TensorSpec
 from .batch_runs import BatchRuns, RunPlan, has_independent_rows
 from .bfloat16 import BFLOAT16, as_array
-from .errors import CorruptArtifactError, HeadwayError, InputError, OptionError, ProviderError
+from .errors import HeadwayError, InputError
 from .generation.memory import available_memory_bytes
 from .onnx_file import check_onnx_file
 from .providers import (
     CPU_PROVIDER,
     Provider,
-    ProviderSettings,
     import_onnxruntime,
     provider_name,
     require_provider,
     resolve_providers,
 )
-from .session_cache import PreparedGraph, prepared_graph, save_prepared, should_prepare
+from .session_opening import first_line, open_graph, open_prepared, provider_settings, tensor_specs
 from .threads import usable_cpu_count
 
 logger = logging.getLogger("headway")
 
 Array = NDArray[Any]
 
-MAX_THREADS = 1024
-
 # What packing takes, as a multiple of the graph; and when it is tried again where that was not to be had.
 _MEMORY_TO_PACK = 1.5
 _PACK_AGAIN_AFTER_S = 60.0
-
-_DTYPES: Mapping[str, str] = {
-    "tensor(float)": "float32",
-    "tensor(float16)": "float16",
-    "tensor(bfloat16)": "bfloat16",
-    "tensor(double)": "float64",
-    "tensor(int64)": "int64",
-    "tensor(int32)": "int32",
-    "tensor(int16)": "int16",
-    "tensor(int8)": "int8",
-    "tensor(uint64)": "uint64",
-    "tensor(uint32)": "uint32",
-    "tensor(uint16)": "uint16",
-    "tensor(uint8)": "uint8",
-    "tensor(bool)": "bool",
-    "tensor(string)": "str",
-}
 
 
 @dataclass(frozen=True)
@@ -118,12 +96,12 @@ class Session:
         self.options = options
         self._files = (path, *check_onnx_file(path, self.folder))
         self._file_states = _file_states(self._files)
-        providers = resolve_providers(options.device, options.providers, _provider_settings(options))
+        providers = resolve_providers(options.device, options.providers, provider_settings(options))
         is_cpu = [provider_name(provider) for provider in providers] == [CPU_PROVIDER]
-        session = _open_prepared(self._files, options) if is_cpu else None
-        self.ort_session = session or _open(path, options, providers)
+        session = open_prepared(self._files, options) if is_cpu else None
+        self.ort_session = session or open_graph(path, options, providers)
         require_provider(providers, self.ort_session.get_providers())
-        self.inputs, self.outputs = _specs(self.ort_session, path)
+        self.inputs, self.outputs = tensor_specs(self.ort_session, path)
         self.input_names = tuple(spec.name for spec in self.inputs)
         self.output_names = tuple(spec.name for spec in self.outputs)
         self._output_list = list(self.output_names)
@@ -199,7 +177,7 @@ class Session:
             logger.debug("%s is another file by now: its weights are not packed", self.path)
             return None
         try:
-            return _open_prepared(self._files, self.options) or self._packed_in_memory(sum(size for size, *_ in states))
+            return open_prepared(self._files, self.options) or self._packed_in_memory(sum(size for size, *_ in states))
         except HeadwayError as error:
             logger.debug("The weights of %s cannot be packed: %s", self.path, error)
             return None
@@ -209,8 +187,8 @@ class Session:
         if available is not None and _MEMORY_TO_PACK * size_bytes > available:
             return None
         options = replace(self.options, prepack=True)
-        providers = resolve_providers(options.device, options.providers, _provider_settings(options))
-        return _open(self.path, options, providers)
+        providers = resolve_providers(options.device, options.providers, provider_settings(options))
+        return open_graph(self.path, options, providers)
 
     def _run_whole(self, feeds: Mapping[str, Array], output_names: Sequence[str]) -> list[Array]:
         try:
@@ -240,118 +218,6 @@ class Session:
         return BatchRuns(self.options.runs, self.inputs, self._run_whole, run_alone)
 
 
-def _provider_settings(options: SessionOptions) -> ProviderSettings:
-    return ProviderSettings(
-        num_threads=options.num_threads or usable_cpu_count(),
-        precision=options.precision,
-        memory_limit_bytes=options.memory_limit_bytes,
-        cuda_graph=options.cuda_graph,
-    )
-
-
-def _specs(ort_session: Any, path: Path) -> tuple[tuple[TensorSpec, ...], tuple[TensorSpec, ...]]:
-    """Inputs and outputs of an open graph."""
-    try:
-        inputs, outputs = ort_session.get_inputs(), ort_session.get_outputs()
-        return tuple(_spec(value) for value in inputs), tuple(_spec(value) for value in outputs)
-    except UnicodeDecodeError as error:
-        raise CorruptArtifactError(
-            f"{path} has an input or output whose name is no text ({error}). Copy or export it again."
-        ) from error
-
-
-def _spec(value: Any) -> TensorSpec:
-    axes = value.shape or ()
-    shape = tuple(axis if isinstance(axis, int) else str(axis or f"axis_{i}") for i, axis in enumerate(axes))
-    return TensorSpec(value.name, _DTYPES.get(value.type, value.type), shape)
-
-
-def _ort_options(options: SessionOptions, provider: Provider) -> Any:
-    threads = options.num_threads
-    is_count = isinstance(threads, (int, np.integer)) and not isinstance(threads, bool)
-    if threads is not None and not (is_count and 1 <= threads <= MAX_THREADS):
-        raise OptionError(
-            f"num_threads is {threads!r}; it must be a whole number from 1 to {MAX_THREADS}, or None for the CPUs "
-            "this process may use."
-        )
-    ort_options = import_onnxruntime().SessionOptions()
-    ort_options.intra_op_num_threads = int(threads) if threads else usable_cpu_count()
-    ort_options.inter_op_num_threads = 1
-    ort_options.enable_cpu_mem_arena = options.arena
-    if not options.prepack:
-        ort_options.add_session_config_entry("session.disable_prepacking", "1")
-    # What goes wrong on the CPU comes as an exception; other providers log what they lack and are dropped.
-    ort_options.log_severity_level = 4 if provider_name(provider) == CPU_PROVIDER else 3
-    # ONNX Runtime copies what it gets by add_external_initializers.
-    for name, value in options.weights.items():
-        ort_options.add_initializer(name, value)
-    for name, value in (options.config or {}).items():
-        ort_options.add_session_config_entry(str(name), str(value))
-    return ort_options
-
-
-def _open(path: Path, options: SessionOptions, providers: list[Provider]) -> Any:
-    onnxruntime = import_onnxruntime()
-    ort_options = _ort_options(options, providers[0])
-    try:
-        # Without the fallback: it would print to stdout and run on the CPU.
-        return onnxruntime.InferenceSession(str(path), ort_options, providers=providers, enable_fallback=0)
-    except Exception as error:
-        if provider_name(providers[0]) != CPU_PROVIDER and _loads_on_cpu(path, options):
-            raise ProviderError(
-                f"{provider_name(providers[0])} could not be started: {_first_line(error)} "
-                "The same file loads with device='cpu'; check the driver, the device number and free memory."
-            ) from error
-        raise CorruptArtifactError(
-            f"ONNX Runtime {onnxruntime.__version__} cannot load {path}: {_first_line(error)} "
-            "Copy or export it again, or upgrade onnxruntime."
-        ) from error
-
-
-def _open_prepared(files: Sequence[Path], options: SessionOptions) -> Any | None:
-    """A session on the graph's entry in the cache, made now if it is due; None to open the graph itself."""
-    prepare = should_prepare(options.cache)
-    # What sessions share already needs no copy to be shared.
-    if prepare is False or options.weights or not (options.prepack or prepare):
-        return None
-    options = replace(options, prepack=True)
-    entry = prepared_graph(files, options.config or {}, import_onnxruntime().__version__)
-    if entry is None:
-        return None
-    if not entry.exists and not (entry.is_wanted(prepare) and _prepare(entry, files[0], options)):
-        return None
-    ort_options = _ort_options(options, CPU_PROVIDER)
-    # It was optimised when it was written.
-    ort_options.graph_optimization_level = import_onnxruntime().GraphOptimizationLevel.ORT_DISABLE_ALL
-    try:
-        session = import_onnxruntime().InferenceSession(str(entry.path), ort_options, providers=[CPU_PROVIDER])
-    except Exception as error:
-        logger.debug("%s does not load and is removed: %s", entry.path, error)
-        entry.discard()
-        return None
-    entry.mark_used()
-    return session
-
-
-def _prepare(entry: PreparedGraph, path: Path, options: SessionOptions) -> bool:
-    """Write a graph's entry; whether that went well."""
-    staging = None
-    try:
-        staging = entry.stage()
-        ort_options = _ort_options(options, CPU_PROVIDER)
-        save_prepared(ort_options, staging, path)
-        import_onnxruntime().InferenceSession(str(path), ort_options, providers=[CPU_PROVIDER])
-        entry.publish(staging)
-    except Exception as error:
-        # A full disk or a folder without rights: the graph itself is still there to be opened.
-        logger.debug("%s was not kept prepared: %s", path, error)
-        return False
-    finally:
-        if staging is not None:
-            shutil.rmtree(staging, ignore_errors=True)
-    return True
-
-
 def _file_states(files: Sequence[Path]) -> list[tuple[int, int, int]]:
     """What tells files from others of their names, (size, inode, time) each; empty where one is gone."""
     try:
@@ -360,22 +226,9 @@ def _file_states(files: Sequence[Path]) -> list[tuple[int, int, int]]:
         return []
 
 
-def _loads_on_cpu(path: Path, options: SessionOptions) -> bool:
-    try:
-        import_onnxruntime().InferenceSession(str(path), _ort_options(options, CPU_PROVIDER), providers=[CPU_PROVIDER])
-    except Exception as error:
-        logger.debug("%s does not load on the CPU either: %s", path, error)
-        return False
-    return True
-
-
 def _run_error(error: Exception, feeds: Mapping[str, Array]) -> InputError:
     shapes = ", ".join(f"{name} {array.dtype}{list(array.shape)}" for name, array in feeds.items())
     return InputError(
-        f"ONNX Runtime could not run the graph on {shapes}: {_first_line(error)} "
+        f"ONNX Runtime could not run the graph on {shapes}: {first_line(error)} "
         "Check the shapes, and that ids and masks come from this model's tokenizer."
     )
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(" .") + "."
