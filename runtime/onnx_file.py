@@ -34,7 +34,7 @@ _MODEL_GRAPH_FIELD = 7
 _NODE_FIELD, _NODE_INPUT_FIELD, _NODE_OPERATOR_FIELD = 1, 1, 4
 _INPUT_FIELD, _OUTPUT_FIELD, _NAME_FIELD = 11, 12, 1
 _INITIALIZER_FIELD = 5
-_DIMS_FIELD, _DATA_TYPE_FIELD, _TENSOR_NAME_FIELD, _EXTERNAL_DATA_FIELD = 1, 2, 8, 13
+_DIMS_FIELD, _DATA_TYPE_FIELD, _TENSOR_NAME_FIELD, _RAW_DATA_FIELD, _EXTERNAL_DATA_FIELD = 1, 2, 8, 9, 13
 # ValueInfoProto → type → tensor_type → shape → dim.
 _VALUE_TO_DIMENSION = (2, 1, 2, 1)
 _DIM_VALUE_FIELD, _DIM_PARAM_FIELD = 1, 2
@@ -45,14 +45,14 @@ Axes = tuple[str | int, ...]
 
 
 @dataclass(frozen=True)
-class ExternalTensor:
-    """An initializer whose values lie in another file.
+class StoredTensor:
+    """An initializer whose values lie in a file as they lie in memory.
 
     Args:
         name: in the graph.
         data_type: a number of onnx.proto3's ``TensorProto.DataType``.
         shape: sizes of its axes.
-        location: the file, relative to the ONNX file's folder.
+        location: the file beside the ONNX file, relative to its folder; None for the ONNX file itself.
         offset: first byte in it.
         length: bytes; 0 where the graph does not say.
     """
@@ -60,7 +60,7 @@ class ExternalTensor:
     name: str
     data_type: int
     shape: tuple[int, ...]
-    location: str
+    location: str | None
     offset: int
     length: int
 
@@ -204,8 +204,8 @@ def _nodes(buffer: mmap.mmap, start: int, end: int) -> Iterator[tuple[set[str], 
         yield inputs, next((text for field, text in texts if field == _NODE_OPERATOR_FIELD), "")
 
 
-def external_tensors(path: Path) -> list[ExternalTensor]:
-    """Initializers of an ONNX file's graph that lie in another file, nested graphs left out.
+def stored_tensors(path: Path) -> list[StoredTensor]:
+    """Initializers of an ONNX file's graph that lie as bytes in it or in a file beside it, nested graphs left out.
 
     Raises:
         CorruptArtifactError: the file is no protobuf.
@@ -214,17 +214,16 @@ def external_tensors(path: Path) -> list[ExternalTensor]:
         with path.open("rb") as stream, mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as buffer:
             graphs = _spans(buffer, 0, len(buffer), _MODEL_GRAPH_FIELD)
             spans = [span for graph in graphs for span in _spans(buffer, *graph, _INITIALIZER_FIELD)]
-            found = [_external_tensor(buffer, *span) for span in spans]
+            found = [_stored_tensor(buffer, *span) for span in spans]
     except (IndexError, UnicodeDecodeError, ValueError) as error:
         raise CorruptArtifactError(f"{path} is not an ONNX file ({error}). Copy or export it again.") from error
     return [tensor for tensor in found if tensor is not None]
 
 
-def _external_tensor(buffer: mmap.mmap, start: int, end: int) -> ExternalTensor | None:
-    """An initializer by its TensorProto; None where its values lie in the ONNX file itself."""
-    entries = [_entry(buffer, *span) for span in _spans(buffer, start, end, _EXTERNAL_DATA_FIELD)]
-    place = dict(entries)
-    if "location" not in place:
+def _stored_tensor(buffer: mmap.mmap, start: int, end: int) -> StoredTensor | None:
+    """An initializer by its TensorProto; None where its values are written number by number."""
+    place = _place(buffer, start, end)
+    if place is None:
         return None
     dims: list[int] = []
     for number, kind, begin, stop in _fields(buffer, start, end):
@@ -232,8 +231,16 @@ def _external_tensor(buffer: mmap.mmap, start: int, end: int) -> ExternalTensor 
             dims += _packed(buffer, begin, stop) if kind == _LENGTH_DELIMITED else [_varint(buffer, begin)[0]]
     name = "".join(_text(buffer, *span) for span in _spans(buffer, start, end, _TENSOR_NAME_FIELD))
     data_type = [_varint(buffer, begin)[0] for begin, _ in _spans(buffer, start, end, _DATA_TYPE_FIELD)]
-    offset, length = (int(place.get(key, 0)) for key in ("offset", "length"))
-    return ExternalTensor(name, (data_type or [0])[-1], tuple(dims), place["location"], offset, length)
+    return StoredTensor(name, (data_type or [0])[-1], tuple(dims), *place)
+
+
+def _place(buffer: mmap.mmap, start: int, end: int) -> tuple[str | None, int, int] | None:
+    """File, first byte and number of bytes of an initializer's values."""
+    entries = dict(_entry(buffer, *span) for span in _spans(buffer, start, end, _EXTERNAL_DATA_FIELD))
+    if "location" in entries:
+        return entries["location"], int(entries.get("offset", 0)), int(entries.get("length", 0))
+    raw = _spans(buffer, start, end, _RAW_DATA_FIELD)
+    return (None, raw[-1][0], raw[-1][1] - raw[-1][0]) if raw else None
 
 
 def _packed(buffer: mmap.mmap, position: int, end: int) -> Iterator[int]:

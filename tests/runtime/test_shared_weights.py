@@ -5,16 +5,19 @@ from typing import Any
 
 import foreign_folders as foreign
 import numpy as np
+import onnx
 import pytest
 from foreign_folders import greedy, sum_logits
-from onnx import TensorProto
+from onnx import TensorProto, helper, numpy_helper
 
 from headway.runtime import AutoModelForCausalLM, AutoModelForSeq2SeqLM, session_cache
 from headway.runtime.errors import CorruptArtifactError
-from headway.runtime.onnx_file import external_tensors
+from headway.runtime.onnx_file import stored_tensors
+from headway.runtime.session import SessionOptions
 from headway.runtime.shared_weights import open_sharing
 
 PROMPT = [4, 9, 5]
+_PRODUCT_TYPES = {"MatMul": np.float32, "MatMulInteger": np.int32}
 SIZED = {"words": foreign.WORDS, "places": foreign.PLACES, "head": foreign.HEAD}
 
 
@@ -24,14 +27,18 @@ def _answer(folder: Path) -> list[int]:
     return [int(token) for token in output[0, len(PROMPT) :]]
 
 
-def test_what_lies_beside_a_graph(tmp_path: Path) -> None:
+def test_where_weights_lie(tmp_path: Path) -> None:
     foreign.write_transformers_export(tmp_path)
-    found = {tensor.name: tensor for tensor in external_tensors(tmp_path / "decode.onnx")}
-    assert {name: tensor.shape for name, tensor in found.items()} == {name: it.shape for name, it in SIZED.items()}
-    data = (tmp_path / "decode.onnx.data").read_bytes()
-    for name, tensor in found.items():
-        assert (tensor.data_type, tensor.location) == (TensorProto.FLOAT, "decode.onnx.data")
-        assert data[tensor.offset : tensor.offset + tensor.length] == SIZED[name].tobytes()
+    beside = {tensor.name: tensor for tensor in stored_tensors(tmp_path / "decode.onnx") if tensor.location}
+    assert {name: tensor.location for name, tensor in beside.items()} == dict.fromkeys(SIZED, "decode.onnx.data")
+    foreign.sum_decoder().save(tmp_path / "model.onnx")
+    inside = {tensor.name: tensor for tensor in stored_tensors(tmp_path / "model.onnx") if tensor.name in SIZED}
+    for found, file in ((beside, "decode.onnx.data"), (inside, "model.onnx")):
+        data = (tmp_path / file).read_bytes()
+        for name, values in SIZED.items():
+            tensor = found[name]
+            assert (tensor.data_type, tensor.shape) == (TensorProto.FLOAT, values.shape)
+            assert data[tensor.offset : tensor.offset + tensor.length] == values.tobytes()
 
 
 def test_prompts_and_steps_read_the_same_numbers(tmp_path: Path) -> None:
@@ -57,6 +64,68 @@ def test_what_two_graphs_share_needs_no_prepared_copy(tmp_path: Path, monkeypatc
     assert _tokens(decoder) == greedy(sum_logits, PROMPT, 5)
 
 
+def _write_inline_export(folder: Path) -> Path:
+    """The same pair with the weights of each graph inside its ONNX file."""
+    foreign.write_transformers_export(folder)
+    for name in ("prefill", "decode"):
+        onnx.save(onnx.load(folder / f"{name}.onnx"), folder / f"{name}.onnx")
+        (folder / f"{name}.onnx.data").unlink()
+    return folder
+
+
+def test_weights_inside_the_graphs_are_held_once(tmp_path: Path) -> None:
+    decoder = AutoModelForCausalLM.from_pretrained(_write_inline_export(tmp_path), device="cpu").decoder
+    step, prefill = decoder.session.options.weights, decoder.prefill_session.options.weights
+    assert set(step) == set(prefill) == set(SIZED)
+    for name, value in step.items():
+        assert value.data_ptr() == prefill[name].data_ptr()
+        # They begin at any byte of the files.
+        assert value.data_ptr() % 4 == 0
+        np.testing.assert_array_equal(value.numpy(), SIZED[name])
+    assert _tokens(decoder) == greedy(sum_logits, PROMPT, 5)
+
+
+def test_optimums_pair_is_held_once(tmp_path: Path) -> None:
+    foreign.write_config(tmp_path, architectures=["LlamaForCausalLM"], max_position_embeddings=64)
+    foreign.sum_decoder(past=None).save(tmp_path / "decoder_model.onnx")
+    foreign.sum_decoder().save(tmp_path / "decoder_with_past_model.onnx")
+    decoder = AutoModelForCausalLM.from_pretrained(tmp_path, device="cpu").decoder
+    assert set(decoder.session.options.weights) == set(decoder.prefill_session.options.weights) == set(SIZED)
+    assert _answer(tmp_path) == greedy(sum_logits, PROMPT, 5)
+
+
+def test_what_callers_may_replace_is_not_shared(tmp_path: Path) -> None:
+    folder = _write_inline_export(tmp_path)
+    model = onnx.load(folder / "decode.onnx")
+    model.graph.input.append(helper.make_tensor_value_info("places", TensorProto.FLOAT, foreign.PLACES.shape))
+    onnx.save(model, folder / "decode.onnx")
+    sessions = open_sharing([folder / "prefill.onnx", folder / "decode.onnx"], folder, SessionOptions(device="cpu"))
+    assert [set(session.options.weights) for session in sessions] == [{"words", "head"}, {"words", "head"}]
+
+
+def _write_product(path: Path, weights: np.ndarray, operator: str) -> Path:
+    types = (("values", weights.dtype, (2, len(weights))), ("products", _PRODUCT_TYPES[operator], (2, len(weights))))
+    kinds = [helper.np_dtype_to_tensor_dtype(np.dtype(dtype)) for _, dtype, _ in types]
+    values, products = (
+        helper.make_tensor_value_info(name, kind, shape) for (name, _, shape), kind in zip(types, kinds, strict=True)
+    )
+    node = helper.make_node(operator, ["values", "weights"], ["products"])
+    graph = helper.make_graph([node], "graph", [values], [products], [numpy_helper.from_array(weights, "weights")])
+    onnx.save(helper.make_model(graph, ir_version=10, opset_imports=[helper.make_opsetid("", 18)]), path)
+    return path
+
+
+@pytest.mark.parametrize(("operator", "dtype"), [("MatMul", "float32"), ("MatMulInteger", "uint8")])
+def test_weights_that_kernels_pack_are_not_shared(tmp_path: Path, operator: str, dtype: str) -> None:
+    weights = np.arange(64 * 64).reshape(64, 64).astype(dtype)
+    values = np.arange(128).reshape(2, 64).astype(dtype)
+    paths = [_write_product(tmp_path / f"{name}.onnx", weights, operator) for name in ("first", "second")]
+    for session in open_sharing(paths, tmp_path, SessionOptions(device="cpu")):
+        assert bool(session.options.weights) == (not session.options.prepack) == (operator == "MatMul")
+        wide = _PRODUCT_TYPES[operator]
+        np.testing.assert_allclose(session.run({"values": values})[0], values.astype(wide) @ weights.astype(wide))
+
+
 def _tokens(decoder: Any) -> list[int]:
     cache = decoder.new_cache(1, 16)
     scores = decoder.extend(cache, [np.array(PROMPT)])
@@ -69,7 +138,7 @@ def _tokens(decoder: Any) -> list[int]:
 
 def test_other_numbers_are_not_shared(tmp_path: Path) -> None:
     folder = foreign.write_transformers_export(tmp_path)
-    tensor = next(tensor for tensor in external_tensors(folder / "decode.onnx") if tensor.name == "head")
+    tensor = next(tensor for tensor in stored_tensors(folder / "decode.onnx") if tensor.name == "head")
     data = bytearray((folder / "decode.onnx.data").read_bytes())
     data[tensor.offset : tensor.offset + tensor.length] = (foreign.HEAD * 2).astype(np.float32).tobytes()
     (folder / "decode.onnx.data").write_bytes(data)
@@ -82,8 +151,8 @@ def test_other_numbers_are_not_shared(tmp_path: Path) -> None:
 def test_encoder_decoders_share_too(tmp_path: Path) -> None:
     folder = foreign.write_transformers_seq2seq(tmp_path)
     for name in ("prefill", "decode"):
-        foreign.onnx.save(
-            foreign.onnx.load(folder / f"{name}.onnx"),
+        onnx.save(
+            onnx.load(folder / f"{name}.onnx"),
             folder / f"{name}.onnx",
             save_as_external_data=True,
             location=f"{name}.onnx.data",
