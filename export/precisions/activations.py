@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import onnx_ir
+import torch
 from numpy.typing import NDArray
 
 from headway.runtime.session import Session, SessionOptions
@@ -36,7 +37,7 @@ def covariances(path: Path, feeds: Sequence[Feeds], names: Sequence[str] | None 
     Returns:
         Activation's name → (channels, channels) float32.
     """
-    sums: dict[str, Floats] = {}
+    sums: dict[str, torch.Tensor] = {}
     counts: dict[str, int] = {}
     model = onnx_ir.load(path)
     inputs = {value.name for value in model.graph.inputs}
@@ -49,13 +50,16 @@ def covariances(path: Path, feeds: Sequence[Feeds], names: Sequence[str] | None 
 
     def add(values: Mapping[str, Floats]) -> None:
         for name, weights in weighed.items():
-            rows = _weighed_rows(values[name], weights, values)
-            sums[name] = sums.get(name, np.float32(0)) + rows.T @ rows
+            rows = torch.from_numpy(_weighed_rows(values[name], weights, values))
+            if name not in sums:
+                sums[name] = torch.zeros(rows.shape[-1], rows.shape[-1])
+            # Added where they are: a sum as large as this takes longer to copy than to multiply.
+            sums[name].addmm_(rows.T, rows)
             counts[name] = counts.get(name, 0) + len(rows)
 
     residuals = {weights.residual for weights in weighed.values() if weights.residual is not None}
     visit_runs(path, feeds, add, {*weighed, *residuals})
-    return {name: total / np.float32(max(counts[name], 1)) for name, total in sums.items()}
+    return {name: (total / max(counts[name], 1)).numpy() for name, total in sums.items()}
 
 
 def _weighed_rows(activations: Floats, weights: TokenWeights, values: Mapping[str, Floats]) -> Floats:

@@ -9,9 +9,9 @@ those that follow, weighted by how the activations correlate (GPTQ, https://arxi
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float32]
@@ -82,9 +82,11 @@ def quantize_blocks(weight: Floats, bits: int, block_size: int, covariance: Floa
         bits: 4 or 8.
         block_size: input channels that share a scale and a zero point.
         covariance: (in, in) of the activations that the weight is multiplied by, not centred; None rounds every weight
-            for itself.
+            for itself, and so does one that is no number somewhere.
     """
     num_columns = weight.shape[1]
+    if covariance is not None and not np.isfinite(covariance).all():
+        covariance = None
     importance = _importance(covariance, num_columns)
     scales, zero_points = _searched_ranges(weight, bits, block_size, importance)
     if covariance is None:
@@ -188,10 +190,16 @@ def _compensated(
 
 
 def _inverse_factor(covariance: Floats) -> Floats:
-    """Upper Cholesky factor of the inverse of the damped covariance."""
-    damped = covariance.astype(np.float64)
-    diagonal = np.einsum("ii->i", damped)
+    """Upper Cholesky factor of the inverse of the damped covariance.
+
+    It is the inverse of the covariance's own factor, taken from the last row upwards: a fifth of the work of inverting
+    first, and of float64's digits none is lost.
+    """
+    damped = torch.from_numpy(covariance.astype(np.float64))
+    diagonal = damped.diagonal()
     mean = float(diagonal.mean())
     diagonal += _DAMPING * mean if mean > 0 else 1.0
-    factor: NDArray[Any] = np.linalg.cholesky(np.linalg.inv(damped)).T
-    return factor.astype(np.float32)
+    upper = torch.linalg.cholesky(damped.flip(0, 1)).flip(0, 1)
+    factor = torch.linalg.solve_triangular(upper, torch.eye(len(upper), dtype=torch.float64), upper=True)
+    inverse: Floats = factor.numpy().astype(np.float32)
+    return inverse

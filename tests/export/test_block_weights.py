@@ -89,3 +89,11 @@ def test_searching_beats_the_plain_range():
     plain = (np.clip(np.rint(blocks / scale) + point, 0, 15) - point) * scale
     searched = quantize_blocks(weight, 4, 32).values()
     assert np.square(searched - weight).mean() < 0.95 * np.square(plain - blocks).mean()
+
+
+def test_activations_that_are_no_numbers_leave_every_weight_to_itself():
+    weight = weight_of(8, 64)
+    plain = quantize_blocks(weight, 4, 32)
+    covariance = np.eye(64, dtype=np.float32)
+    covariance[3, 5] = np.nan
+    np.testing.assert_array_equal(quantize_blocks(weight, 4, 32, covariance).codes, plain.codes)
