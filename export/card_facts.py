@@ -77,11 +77,6 @@ class CardFacts:
         return self.has(GENAI_FILE)
 
     @property
-    def has_data_file(self) -> bool:
-        """Whether weights lie beside a graph."""
-        return any("_data" in entry.path for entry in self.variant.files)
-
-    @property
     def contrib_operators(self) -> list[str]:
         """Operators that only ONNX Runtime has."""
         parts = [component for variant in self.manifest.variants.values() for component in variant.components.values()]

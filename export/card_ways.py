@@ -95,7 +95,7 @@ def _transformers_js(facts: CardFacts) -> str | None:
     known = facts.manifest.model_type in JS_MODEL_TYPES.get(task, ())
     if not known or dtype is None or not _has_fields_inputs(facts):
         return None
-    options = f"{{ dtype: '{dtype}'" + (", use_external_data_format: true }" if facts.has_data_file else " }")
+    options = f"{{ dtype: '{dtype}' }}"
     call = "'The capital of France is', { max_new_tokens: 12 }" if is_decoder else f"'{SENTENCE}'"
     pooling = _js_pooling(facts)
     code = dedent(f"""

@@ -27,6 +27,7 @@ from .report import ExportReport
 from .save import copy_companions, staged_folder, write_configs
 from .seq2seq import export_seq2seq
 from .tokenizer import save_tokenizer
+from .transformers_js import write_data_files
 from .verify import FP32_TOLERANCE
 
 FamilyExporter = Callable[[Checkpoint, Path, float, Stages], Manifest]
@@ -111,6 +112,7 @@ def export(
             with stages.stage("genai"):
                 manifest = write_genai(folder, manifest, dtypes[0])
                 write_manifest(folder, manifest)
+        write_data_files(folder)
         facts = CardFacts(Path(output).resolve().name, folder, manifest, card_of(checkpoint.folder))
         write_card(facts, existing=Path(output))
     return ExportReport(Path(output), manifest, stages.seconds)
