@@ -29,6 +29,7 @@ from .manifest import (
 from .manifest_files import difference, file_entry, require_whole
 from .onnx_file import graph_values
 from .safe_paths import is_regular_file, read_json, read_optional_json, require_inside, require_relative
+from .weight_precision import weight_precision
 
 __all__ = [
     "DTYPE_ALIASES",
@@ -56,6 +57,8 @@ __all__ = [
 EXTERNAL_DATA_THRESHOLD_BYTES = 1 << 30
 MAPPED_DATA_THRESHOLD_BYTES = 128 << 20
 """The same for a graph that reads its weights in place: only a file beside the graph can be mapped into memory."""
+
+_UNNAMED_DTYPE = "fp32"
 
 PYTORCH_WEIGHT_PATTERNS = ("*.safetensors", "pytorch_model*.bin", "*.gguf", "model*.pt")
 
@@ -125,7 +128,15 @@ class Artifact:
 
     def chosen_dtype(self, dtype: str | None = None) -> str:
         """``dtype`` by its own name, or the precision that is taken where none is asked for."""
-        return chosen_dtype(canonical_dtype(dtype), self.variants, self.config)
+        chosen = chosen_dtype(canonical_dtype(dtype), self.variants, self.config)
+        return _UNNAMED_DTYPE if chosen not in self.variants and chosen == self._unnamed_precision() else chosen
+
+    def _unnamed_precision(self) -> str | None:
+        """What the graphs whose names say no precision keep their weights in: they stand for fp32, whatever it is."""
+        files = self.layout.variants.get(_UNNAMED_DTYPE, {}) if self.layout else {}
+        paths = [path for path in map(self._inside, files.values()) if is_regular_file(path)]
+        precisions = {weight_precision(path) for path in paths}
+        return precisions.pop() if len(precisions) == 1 else None
 
     def components(self, dtype: str | None = None) -> dict[str, Path]:
         """Graphs of one precision by name → their files, whole and inside the folder.

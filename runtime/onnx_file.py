@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import mmap
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -34,6 +34,7 @@ _MODEL_GRAPH_FIELD = 7
 _NODE_FIELD, _NODE_INPUT_FIELD, _NODE_OPERATOR_FIELD = 1, 1, 4
 _INPUT_FIELD, _OUTPUT_FIELD, _NAME_FIELD = 11, 12, 1
 _INITIALIZER_FIELD = 5
+_ATTRIBUTE_FIELD, _ATTRIBUTE_INTEGER_FIELD, _NESTED_GRAPH_FIELDS = 5, 3, (6, 11)
 _DIMS_FIELD, _DATA_TYPE_FIELD, _TENSOR_NAME_FIELD, _RAW_DATA_FIELD, _EXTERNAL_DATA_FIELD = 1, 2, 8, 9, 13
 # ValueInfoProto → type → tensor_type → shape → dim.
 _VALUE_TO_DIMENSION = (2, 1, 2, 1)
@@ -63,6 +64,21 @@ class StoredTensor:
     location: str | None
     offset: int
     length: int
+
+
+@dataclass(frozen=True)
+class GraphNode:
+    """A node of a graph.
+
+    Args:
+        operator: its type, without the domain.
+        inputs: names of what it reads.
+        integers: those of its attributes that are a whole number.
+    """
+
+    operator: str
+    inputs: tuple[str, ...]
+    integers: Mapping[str, int]
 
 
 # ONNX Runtime reads such a location as an address in its own memory.
@@ -190,6 +206,39 @@ def readers_of(path: Path, names: frozenset[str]) -> dict[str, set[str]]:
                     for name in names & inputs:
                         found.setdefault(name, set()).add(operator)
     return found
+
+
+def graph_nodes(path: Path) -> list[GraphNode]:
+    """Nodes of an ONNX file's graph and of the graphs nested in it.
+
+    Raises:
+        CorruptArtifactError: the file is no protobuf.
+    """
+    try:
+        with path.open("rb") as stream, mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as buffer:
+            graphs = _spans(buffer, 0, len(buffer), _MODEL_GRAPH_FIELD)
+            return [node for graph in graphs for node in _all_nodes(buffer, *graph)]
+    except (IndexError, UnicodeDecodeError, ValueError, RecursionError) as error:
+        raise CorruptArtifactError(f"{path} is not an ONNX file ({error}). Copy or export it again.") from error
+
+
+def _all_nodes(buffer: mmap.mmap, start: int, end: int) -> Iterator[GraphNode]:
+    for node in _spans(buffer, start, end, _NODE_FIELD):
+        inputs = tuple(_text(buffer, *span) for span in _spans(buffer, *node, _NODE_INPUT_FIELD))
+        operator = "".join(_text(buffer, *span) for span in _spans(buffer, *node, _NODE_OPERATOR_FIELD))
+        attributes = _spans(buffer, *node, _ATTRIBUTE_FIELD)
+        yield GraphNode(operator, inputs, dict(_integers(buffer, attributes)))
+        for attribute in attributes:
+            for field in _NESTED_GRAPH_FIELDS:
+                for graph in _spans(buffer, *attribute, field):
+                    yield from _all_nodes(buffer, *graph)
+
+
+def _integers(buffer: mmap.mmap, attributes: Iterable[tuple[int, int]]) -> Iterator[tuple[str, int]]:
+    for attribute in attributes:
+        name = "".join(_text(buffer, *span) for span in _spans(buffer, *attribute, _NAME_FIELD))
+        for first, _ in _spans(buffer, *attribute, _ATTRIBUTE_INTEGER_FIELD):
+            yield name, _varint(buffer, first)[0]
 
 
 def _nodes(buffer: mmap.mmap, start: int, end: int) -> Iterator[tuple[set[str], str]]:

@@ -68,8 +68,7 @@ def _text(facts: Mapping[str, Any]) -> Iterator[str]:
     yield from table(list(_summary(facts)), indent=2)
     for name, variant in facts["variants"].items():
         yield ""
-        dtype = f"  dtype {variant['dtype']}" if variant.get("dtype") else ""
-        yield f"{name}  {size_text(variant['size_bytes'])}{dtype}"
+        yield f"{name}  {size_text(variant['size_bytes'])}{_precision_text(variant)}"
         yield from _variant_lines(variant)
     yield from _tuned_lines(facts["tuned"])
     if facts["packages"]:
@@ -77,6 +76,15 @@ def _text(facts: Mapping[str, Any]) -> Iterator[str]:
         yield "made with " + ", ".join(f"{name} {version}" for name, version in facts["packages"].items())
     yield from (f"warning: {warning}" for warning in facts["warnings"])
     yield from _check_lines(facts.get("check"))
+
+
+def _precision_text(variant: Mapping[str, Any]) -> str:
+    """What a foreign file is asked for by, and what its weights are in where that is something else."""
+    dtype, precision = variant.get("dtype"), variant.get("precision")
+    if precision is None or precision == dtype:
+        return f"  dtype {dtype}" if dtype else ""
+    # A name without a precision stands for fp32, whatever is in the file.
+    return f"  weights {precision}" if dtype in (None, "fp32") else f"  dtype {dtype}, weights {precision}"
 
 
 def _summary(facts: Mapping[str, Any]) -> Iterator[tuple[str, str]]:

@@ -13,6 +13,7 @@ from ..errors import HeadwayError
 from ..onnx_file import check_onnx_file
 from ..safe_paths import read_optional_json
 from ..tokenization.vocabulary_files import WORD_PIECES_FILE, vocabulary_file
+from ..weight_precision import weight_precision
 
 if TYPE_CHECKING:
     from ..session import Session
@@ -25,7 +26,9 @@ def inspect_artifact(artifact: Artifact) -> dict[str, Any]:
 
     Returns:
         ``folder``, ``format_version``, ``layout``, ``task``, ``architecture``, ``model_type``, ``max_length``,
-        ``labels``, ``variants`` (precision → ``size_bytes``, ``files``, ``graphs``, ``verification``, ``fusions``),
+        ``labels``, ``variants`` (precision → ``size_bytes``, ``files``, ``graphs``, ``verification``, ``fusions``;
+        without a manifest file → ``size_bytes``, ``dtype`` to ask for it by, ``precision`` of its weights, ``files``,
+        ``graphs``),
         ``tokenizer``, ``preprocessing``, ``sentence_transformers``, ``trace``, ``compat`` (whether it says that all
         operators are standard ones), ``source``, ``packages``, ``tuned`` (machine → what ``headway tune`` found) and
         ``warnings``.
@@ -115,6 +118,7 @@ def _graphs_without_manifest(artifact: Artifact, warnings: list[str]) -> list[tu
         facts = {
             "size_bytes": sum(file["size_bytes"] for file in files),
             "dtype": dtypes.get(name),
+            "precision": _or_warning(partial(weight_precision, path), warnings) if graph else None,
             "files": files,
             "graphs": {path.stem: graph} if graph else {},
         }
