@@ -93,7 +93,8 @@ class Runner:
             self._sizes.widened(batch, self.pad_token_id)
             for batch in padded_batches(rows, batches, self.pad_token_id or 0)
         )
-        for batch, outputs in side_by_side(lambda batch: self.run_batch(batch, session), padded, num_streams):
+        threads = self._sides.threads(num_streams)
+        for batch, outputs in side_by_side(lambda batch: self.run_batch(batch, session), padded, num_streams, threads):
             yield batch, outputs
             if progress is not None:
                 progress.advance(len(batch))

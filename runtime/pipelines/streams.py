@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Executor, Future, ThreadPoolExecutor, wait
 from typing import TypeVar
 
 from ..batch_runs import plan_for
@@ -37,10 +37,17 @@ class SideSession:
         self._own = session
         self._is_possible = session.provider == "CPUExecutionProvider" and _model_bytes(session) <= _MAX_MODEL_BYTES
         self._is_open = False
+        self._threads: Executor | None = None
 
     def expect_more(self) -> None:
-        """Take the second session for smaller work too: there will be more of it than the opening takes."""
+        """Take the second session for smaller work too, and keep its threads: there will be more than these cost."""
         self._is_open = True
+        if self._threads is None and self._own.num_threads > 1:
+            self._threads = ThreadPoolExecutor(self._own.num_threads, thread_name_prefix="headway-run")
+
+    def threads(self, num_streams: int) -> Executor | None:
+        """Threads that are kept for so many streams, if there are any."""
+        return self._threads if num_streams == self._own.num_threads else None
 
     def for_work(self, num_tokens: int, num_streams: int | None) -> tuple[Session, int]:
         """The session for some work, and how many batches to run on it at the same time."""
@@ -57,14 +64,21 @@ class SideSession:
 
 
 def side_by_side(
-    function: Callable[[Item], Result], items: Iterable[Item], num_streams: int
+    function: Callable[[Item], Result], items: Iterable[Item], num_streams: int, threads: Executor | None = None
 ) -> Iterator[tuple[Item, Result]]:
-    """Yield each item with its result, in order, with ``num_streams`` at work and as many waiting."""
+    """Yield each item with its result, in order, with ``num_streams`` at work and as many waiting.
+
+    Args:
+        function: called with each item.
+        items: taken as they are needed.
+        num_streams: calls at the same time; a single one is made in the caller's thread.
+        threads: as many, which outlive the calls; None starts them here and ends them.
+    """
     if num_streams == 1:
         for item in items:
             yield item, function(item)
         return
-    pool = ThreadPoolExecutor(num_streams, thread_name_prefix="headway-run")
+    pool = threads or ThreadPoolExecutor(num_streams, thread_name_prefix="headway-run")
     pending: deque[tuple[Item, Future[Result]]] = deque()
     try:
         for item in items:
@@ -72,10 +86,14 @@ def side_by_side(
             if len(pending) == 2 * num_streams:
                 first, future = pending.popleft()
                 yield first, future.result()
-        for item, future in pending:
+        while pending:
+            item, future = pending.popleft()
             yield item, future.result()
     finally:
-        pool.shutdown(cancel_futures=True)
+        if pending:
+            wait([future for _, future in pending if not future.cancel()])
+        if threads is None:
+            pool.shutdown()
 
 
 def _model_bytes(session: Session) -> int:

@@ -92,7 +92,6 @@ class _EndpointApp:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         started = time.monotonic()
         call = Call(self._server, self._endpoint, scope, receive, send)
-        self._server.metrics.begin_request()
         self._server.num_requests += 1
         if not self._endpoint.is_open:
             call.trace = self._server.tracing.begin(self._endpoint.method, self._endpoint.path, scope["headers"])

@@ -7,7 +7,7 @@ import contextlib
 from collections.abc import AsyncIterator, Callable, Iterable
 from typing import Any
 
-from starlette.types import Receive
+from starlette.types import Receive, Scope
 
 from ..errors import HeadwayError
 from .engine.engine import Outcome as EngineOutcome
@@ -36,7 +36,7 @@ class Bridge:
             self._loop.call_soon_threadsafe(_receive_all, outcomes)
 
     async def run_head(
-        self, served: ServedModel, request: HeadRequest, receive: Receive, timeout_s: float
+        self, served: ServedModel, request: HeadRequest, scope: Scope, receive: Receive, timeout_s: float
     ) -> HeadResult:
         """What a head, or a call of the model, gives for a request.
 
@@ -47,7 +47,7 @@ class Bridge:
         future: asyncio.Future[HeadResult] = self._loop.create_future()
         cancel = served.start_head(request, self.deliver, _settler(future))
         try:
-            return await until_done(future, receive, timeout_s)
+            return await until_done(future, scope, receive, timeout_s)
         finally:
             cancel()
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any, TypeVar
 
 import msgspec
@@ -195,26 +195,50 @@ def require_json_type(scope: Scope) -> None:
                 raise RefusedError(415, f"The body is {kind}; send application/json.", code="unsupported_media_type")
 
 
-async def until_done(future: asyncio.Future[Result], receive: Receive, timeout_s: float) -> Result:
+async def until_done(future: asyncio.Future[Result], scope: Scope, receive: Receive, timeout_s: float) -> Result:
     """Wait for a result while the client stays.
+
+    Args:
+        future: of the result; cancelled where nobody waits for it any more.
+        scope: of the request, with this server's ``headway.watch`` or without.
+        receive: tells when the client leaves, where the scope has no such function.
+        timeout_s: longest wait.
 
     Raises:
         ClientGoneError: it left.
         TimedOutError: it took too long.
     """
-    gone = asyncio.ensure_future(_disconnected(receive))
-    try:
-        waited: set[asyncio.Future[Any]] = {future, gone}
-        await asyncio.wait(waited, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
-        if future.done():
-            return future.result()
-        if gone.done():
-            raise ClientGoneError
-        raise TimedOutError(f"The answer took longer than {timeout_s:g} s. Ask for less, or try again later.")
-    finally:
-        gone.cancel()
+    reasons: list[Exception] = []
+
+    def give_up(reason: Exception) -> None:
         if not future.done():
+            reasons.append(reason)
             future.cancel()
+
+    too_long = TimedOutError(f"The answer took longer than {timeout_s:g} s. Ask for less, or try again later.")
+    timer = asyncio.get_running_loop().call_later(timeout_s, give_up, too_long)
+    forget = _watch(scope, receive, lambda: give_up(ClientGoneError()))
+    try:
+        return await future
+    except asyncio.CancelledError:
+        if reasons and future.cancelled():
+            raise reasons[0] from None
+        raise
+    finally:
+        timer.cancel()
+        forget()
+        future.cancel()
+
+
+def _watch(scope: Scope, receive: Receive, when_gone: Callable[[], None]) -> Callable[[], object]:
+    """Be told that the client left; what is called to be told no more."""
+    watch: Callable[[Callable[[], None] | None], None] | None = scope.get("headway.watch")
+    if watch is not None:
+        watch(when_gone)
+        return lambda: watch(None)
+    gone = asyncio.ensure_future(_disconnected(receive))
+    gone.add_done_callback(lambda task: None if task.cancelled() else when_gone())
+    return gone.cancel
 
 
 async def _disconnected(receive: Receive) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
@@ -14,11 +15,18 @@ MAX_HEAD_BYTES = 64 << 10
 
 
 class LimitedProtocol(HttpToolsProtocol):
-    """uvicorn's protocol that drops clients who take for ever to ask, and lets an application drop one."""
+    """uvicorn's protocol that drops clients who take for ever to ask, and lets an application drop one.
+
+    A request's scope holds ``headway.abort``, which drops the connection, and ``headway.watch``, which takes what is to
+    be called when the client leaves (None: nothing): a task that waits for it would cost more than many an answer.
+    """
 
     head_timeout_s = HEAD_TIMEOUT_S
     _head_timer: asyncio.TimerHandle | None = None
     _head_bytes = 0
+    _is_in_head = True
+    _is_lost = False
+    _when_gone: Callable[[], None] | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin to wait for the first request."""
@@ -27,17 +35,26 @@ class LimitedProtocol(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Nothing is waited for any more."""
+        self._is_lost = True
         self._stop_timer()
         super().connection_lost(exc)
+        if self._when_gone is not None:
+            self._when_gone()
+
+    def data_received(self, data: bytes) -> None:
+        """Read on; a head that is whole at once needs no timer."""
+        super().data_received(data)
+        if self._is_in_head and self._head_timer is None:
+            self._start_timer()
 
     def on_message_begin(self) -> None:
         """A request begins."""
         super().on_message_begin()
         self._head_bytes = 0
-        if self._head_timer is None:
-            self._start_timer()
+        self._is_in_head = True
         scope: Any = self.scope
         scope["headway.abort"] = self.transport.abort
+        scope["headway.watch"] = self._watch
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Count what the head holds."""
@@ -57,8 +74,14 @@ class LimitedProtocol(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         """The head is there in time."""
+        self._is_in_head = False
         self._stop_timer()
         super().on_headers_complete()
+
+    def _watch(self, when_gone: Callable[[], None] | None) -> None:
+        self._when_gone = when_gone
+        if when_gone is not None and self._is_lost:
+            when_gone()
 
     def _start_timer(self) -> None:
         self._head_timer = self.loop.call_later(self.head_timeout_s, self.transport.abort)

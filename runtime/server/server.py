@@ -35,7 +35,7 @@ class Server:
         self.settings = settings
         # Rounds are observed by threads that start before there is anything to observe.
         self.registry = ModelRegistry(folders, settings, lambda *counts: self.metrics.observe_round(*counts))
-        self.metrics = ServerMetrics(lambda: self.registry.served)
+        self.metrics = ServerMetrics(lambda: self.registry.served, lambda: self.num_requests)
         self.tracing = tracing_from_environment() if tracing is None else tracing
         self.is_stopping = False
         self.num_requests = 0

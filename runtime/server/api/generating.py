@@ -118,7 +118,7 @@ class Generation:
 
         timeout_s = self._call.server.settings.request_timeout_s
         try:
-            return await until_done(asyncio.ensure_future(gather()), self._call.receive, timeout_s)
+            return await until_done(asyncio.ensure_future(gather()), self._call.scope, self._call.receive, timeout_s)
         finally:
             self._stream.cancel()
 

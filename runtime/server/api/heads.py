@@ -41,7 +41,7 @@ async def run_head(
     call.model = served.name
     bridge, timeout_s = call.server.bridge, call.server.settings.request_timeout_s
     started = time.monotonic()
-    result = await bridge.run_head(served, HeadRequest(task, items, options), call.receive, timeout_s)
+    result = await bridge.run_head(served, HeadRequest(task, items, options), call.scope, call.receive, timeout_s)
     call.trace.head(started, result.timings)
     call.num_tokens["tokens"] = result.num_tokens
     call.server.metrics.observe_head(served.name, result.num_tokens, result.timings)
@@ -83,5 +83,5 @@ async def run_in_model(call: Call, served: ServedModel, function: Callable[[Loca
     """
     call.model = served.name
     bridge, timeout_s = call.server.bridge, call.server.settings.request_timeout_s
-    result = await bridge.run_head(served, HeadRequest(call=function), call.receive, timeout_s)
+    result = await bridge.run_head(served, HeadRequest(call=function), call.scope, call.receive, timeout_s)
     return result.results

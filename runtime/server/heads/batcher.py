@@ -1,8 +1,8 @@
 """The batcher: one thread for each model that takes what many clients ask and runs it together.
 
-Requests wait in a bounded queue. A round takes all that is there, tokenizes each by itself (an error is that request's
-alone), and runs rows of all of them within a budget of tokens; a large request takes several rounds, so that small ones
-do not wait for it.
+Requests wait in a bounded queue. A round takes all that is there, tokenizes them (an error is one request's alone), and
+runs rows of all of them within a budget of tokens; a large request takes several rounds, so that small ones do not wait
+for it.
 """
 
 from __future__ import annotations
@@ -13,13 +13,12 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, TypeVar
 
-from ...errors import HeadwayError, OptionError
-from ...pipelines.encode import CutLog
-from ...pipelines.windows import Window
+from ...errors import HeadwayError
 from ..settings import HeadSettings
 from ..turns import Deliver, TurnThread
 from .adaptive_wait import AdaptiveWait
-from .rounds import WRITING_TASKS, Share, joined, run_together
+from .rounds import Share, joined, run_together
+from .tokenizing import asks_the_same, blaming_options, is_plain, share_of, shares_of
 
 Result = TypeVar("Result")
 
@@ -137,34 +136,51 @@ class HeadBatcher(TurnThread[Job]):
         num_tokens = 0
         num_taken = len(self._active)
         while num_tokens < self.settings.max_round_tokens:
-            job = self._take()
-            if job is None:
+            jobs = self._take_alike(self.settings.max_round_tokens - num_tokens)
+            if not jobs:
                 break
-            if job.is_cancelled:
-                continue
-            num_taken += 1
-            job.timings.queue_s = time.monotonic() - job.arrived_at
-            if job.call is not None:
-                self._finish(job, job.call)
+            num_taken += len(jobs)
+            if jobs[0].call is not None:
+                self._finish(jobs[0], jobs[0].call)
                 break
-            num_tokens += self._prepare(job)
+            num_tokens += self._prepare(jobs)
         self._wait.record(num_taken)
 
-    def _prepare(self, job: Job) -> int:
-        """Tokenize one request; how many tokens it has."""
+    def _take_alike(self, max_characters: int) -> list[Job]:
+        """The next request, and those behind it that can be tokenized with it: a text has fewer tokens than letters."""
+        jobs: list[Job] = []
+        num_characters = 0
+        now = time.monotonic()
+        with self._arrived:
+            while self._waiting:
+                job = self._waiting[0]
+                if not job.is_cancelled:
+                    if jobs and not (is_plain(job) and asks_the_same(job, jobs[0]) and num_characters < max_characters):
+                        break
+                    job.timings.queue_s = now - job.arrived_at
+                    jobs.append(job)
+                    num_characters += len(job.items[0]) if is_plain(job) else max_characters
+                self._waiting.popleft()
+        return jobs
+
+    def _prepare(self, jobs: Sequence[Job]) -> int:
+        """Tokenize requests; how many tokens they have."""
         started = time.monotonic()
-        share = self._attempt(job, lambda: _share(job))
-        job.timings.tokenization_s = time.monotonic() - started
-        if share is None:
-            return 0
-        self._active[job] = share
-        return share.num_tokens
+        shares: Sequence[Share | None] | None = shares_of(jobs) if len(jobs) > 1 else None
+        if shares is None:
+            shares = [self._attempt(job, partial(share_of, job)) for job in jobs]
+        seconds = time.monotonic() - started
+        for job, share in zip(jobs, shares, strict=True):
+            job.timings.tokenization_s = seconds
+            if share is not None:
+                self._active[job] = share
+        return sum(share.num_tokens for share in shares if share is not None)
 
     def _run_calls(self) -> None:
         """Run the first request that cannot share a batch."""
         alone = next((job for job, share in self._active.items() if not share.can_merge), None)
         if alone is not None:
-            self._finish(alone, partial(_blaming_options, self._active[alone].results_alone))
+            self._finish(alone, partial(blaming_options, self._active[alone].results_alone))
 
     def _run_rows(self) -> None:
         """Run rows of all others together, those of each pipeline by themselves."""
@@ -237,25 +253,3 @@ class HeadBatcher(TurnThread[Job]):
 
     def _owners(self) -> Iterable[Job]:
         return (*self._waiting, *self._active)
-
-
-def _share(job: Job) -> Share:
-    """The job's inputs, tokenized."""
-    given = job.options
-    if job.pipeline.task in WRITING_TASKS:
-        # Whoever leaves frees the thread within a step.
-        given = {**given, "stopping_criteria": [lambda ids, scores: job.is_cancelled]}
-    options = job.pipeline.merged(given)
-    window = Window(list(job.items), is_single=len(job.items) == 1)
-    prepared = _blaming_options(lambda: job.pipeline.prepare(window, options, CutLog()))
-    return Share(job.pipeline, prepared, options, len(job.items))
-
-
-def _blaming_options(function: Callable[[], Result]) -> Result:
-    """What the function gives; its errors are those of options of a client's making that a head does not check."""
-    try:
-        return function()
-    except HeadwayError:
-        raise
-    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
-        raise OptionError(f"The inputs or options cannot be used together ({type(error).__name__}).") from error

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator, Sequence
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -55,8 +56,6 @@ class Share:
         self.rows = rows_of(prepared) or _NO_ROWS
         self._outputs: list[BatchOutput] = []
         self._next_row = 0
-        # Longest first, so that the rows of one round need little padding.
-        self._order: IntArray = np.argsort(-self.rows.lengths, kind="stable")
 
     @property
     def can_merge(self) -> bool:
@@ -77,6 +76,11 @@ class Share:
     def num_tokens(self) -> int:
         """Tokens of all rows."""
         return len(self.rows.ids)
+
+    @cached_property
+    def _order(self) -> IntArray:
+        """Longest first, so that the rows of one round need little padding."""
+        return np.argsort(-self.rows.lengths, kind="stable")
 
     def take(self, max_tokens: int) -> IntArray:
         """Numbers of the next rows to run, at least one, within a budget of tokens."""
@@ -178,6 +182,24 @@ def _joined_prepared(prepared: Sequence[Any]) -> Any:
     ):
         return PromptedRows(_concatenated([each.rows for each in prepared]), prepared[0].num_prompt_tokens)
     return None
+
+
+def split_prepared(prepared: Any) -> list[Any] | None:
+    """What ``prepare`` would have given for each row alone; None where that is not known."""
+    if isinstance(prepared, Rows):
+        return list(_split(prepared))
+    if isinstance(prepared, PromptedRows):
+        return [PromptedRows(rows, prepared.num_prompt_tokens) for rows in _split(prepared.rows)]
+    return None
+
+
+def _split(rows: Rows) -> Iterator[Rows]:
+    start = 0
+    for index, length in enumerate(rows.lengths.tolist()):
+        end = start + length
+        type_ids = None if rows.type_ids is None else rows.type_ids[start:end]
+        yield Rows(rows.ids[start:end], rows.lengths[index : index + 1], type_ids)
+        start = end
 
 
 def _concatenated(rows: Sequence[Rows]) -> Rows:

@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
+import pickle
 import select
 import socket
 import threading
 from collections import deque
 from collections.abc import Iterator
 from multiprocessing.connection import Connection
-from multiprocessing.reduction import ForkingPickler
 from typing import Any
 
 # A socket that takes bytes at all takes this many without a wait.
 _SMALL_BYTES = 16 << 10
+_PROTOCOL = pickle.HIGHEST_PROTOCOL
 
 
 class Channel:
     """One end of a connection between two processes.
 
-    One side uses :meth:`send`, the other :meth:`post`, so that never both wait for each other.
+    One side uses :meth:`send`, the other :meth:`post`, so that never both wait for each other. Lists of pickled
+    messages go over the socket: to wake the other side costs more than a message does.
 
     Args:
         connection: this end.
@@ -29,7 +32,8 @@ class Channel:
     def __init__(self, connection: Connection[Any, Any]) -> None:
         self._connection = connection
         self._sending = threading.Lock()
-        self._backlog: deque[Any] = deque()
+        self._unsent: list[bytes] = []
+        self._backlog: deque[bytes] = deque()
         self._posted = threading.Condition()
         self._is_ending = False
         self._poster: threading.Thread | None = None
@@ -42,39 +46,38 @@ class Channel:
         Raises:
             OSError: the other side is gone.
         """
+        payload = pickle.dumps([pickle.dumps(message, _PROTOCOL)], _PROTOCOL)
         with self._sending:
-            self._connection.send(message)
+            self._connection.send_bytes(payload)
 
     def post(self, message: Any) -> None:
-        """Write a message without a wait, now or soon; it is lost where the other side is gone."""
-        payload = ForkingPickler.dumps(message)
+        """Write a message without a wait, now or soon; it is lost where the other side is gone.
+
+        What is posted in one turn of an event loop is written together, at the next turn.
+        """
+        payload = pickle.dumps(message, _PROTOCOL)
         with self._posted:
-            if not self._backlog and len(payload) <= _SMALL_BYTES and self._poll.poll(0):
-                with contextlib.suppress(OSError):
-                    self._connection.send_bytes(payload)
+            self._unsent.append(payload)
+            if len(self._unsent) > 1:
                 return
-            self._backlog.append(payload)
-            self._posted.notify()
-            if self._poster is None:
-                self._poster = threading.Thread(target=self._send_backlog, name="headway-channel", daemon=True)
-                self._poster.start()
+        try:
+            asyncio.get_running_loop().call_soon(self._send_unsent)
+        except RuntimeError:
+            self._send_unsent()
 
     def receive(self) -> Any:
-        """The next message.
+        """The next message, where the other side sends one at a time.
 
         Raises:
             EOFError: the other side is gone.
         """
-        try:
-            return self._connection.recv()
-        except OSError as error:
-            raise EOFError from error
+        return next(self._receive())
 
     def messages(self) -> Iterator[Any]:
         """Each message as it comes, until the other side is gone."""
         with contextlib.suppress(EOFError):
             while True:
-                yield self.receive()
+                yield from self._receive()
 
     def hang_up(self) -> None:
         """Say no more; the other side comes to the end of the messages, and so does this one once it has gone."""
@@ -89,6 +92,30 @@ class Channel:
         if self._poster is not None:
             self._poster.join()
         self._connection.close()
+
+    def _receive(self) -> Iterator[Any]:
+        """The messages that come next, at least one."""
+        try:
+            payloads = pickle.loads(self._connection.recv_bytes())
+        except OSError as error:
+            raise EOFError from error
+        return map(pickle.loads, payloads)
+
+    def _send_unsent(self) -> None:
+        with self._posted:
+            unsent, self._unsent = self._unsent, []
+            if not unsent:
+                return
+            payload = pickle.dumps(unsent, _PROTOCOL)
+            if not self._backlog and len(payload) <= _SMALL_BYTES and self._poll.poll(0):
+                with contextlib.suppress(OSError):
+                    self._connection.send_bytes(payload)
+                return
+            self._backlog.append(payload)
+            self._posted.notify()
+            if self._poster is None:
+                self._poster = threading.Thread(target=self._send_backlog, name="headway-channel", daemon=True)
+                self._poster.start()
 
     def _send_backlog(self) -> None:
         """Write what could not be written at once; a message leaves the backlog once it is out, so none overtakes."""

@@ -16,7 +16,7 @@ from ...errors import HeadwayError
 from ..local_model import LocalModel
 from ..served_model import Cancel, Levels
 from .channel import Channel
-from .messages import Busyness, Failure, Leave, Load, Loaded, Outcomes, Round, RunHead, RunSequences, ends_sequence
+from .messages import Busyness, Failure, Leave, Load, Loaded, Outcomes, RunHead, RunSequences, ends_sequence
 
 logger = logging.getLogger("headway")
 
@@ -44,15 +44,16 @@ def main(descriptor: int) -> None:
 def _serve(channel: Channel) -> None:
     load: Load = channel.receive()
     _log_on_stderr(load.log_level)
+    rounds: list[tuple[int, int]] = []
     try:
         model = LocalModel.load(
-            load.name, load.folder, load.settings, lambda name, rows, tokens: channel.send(Round(rows, tokens))
+            load.name, load.folder, load.settings, lambda name, rows, tokens: rounds.append((rows, tokens))
         )
     except HeadwayError as error:
         channel.send(Failure.of(error))
         return
     channel.send(Loaded(model.facts))
-    worker = _Worker(model, channel)
+    worker = _Worker(model, channel, rounds)
     for message in channel.messages():
         worker.take(message)
 
@@ -63,11 +64,13 @@ class _Worker:
     Args:
         model: where they run.
         channel: where they come from.
+        rounds: rows and tokens of batches that ran, which the server has not been told of.
     """
 
-    def __init__(self, model: LocalModel, channel: Channel) -> None:
+    def __init__(self, model: LocalModel, channel: Channel, rounds: list[tuple[int, int]]) -> None:
         self._model = model
         self._channel = channel
+        self._rounds = rounds
         self._requests: dict[int, _Request] = {}
         self._actions: Mapping[type, Callable[[Any], None]] = {
             RunHead: self._run_head,
@@ -99,7 +102,7 @@ class _Worker:
             request.cancel = start()
         except HeadwayError as error:
             self._requests.pop(request.number, None)
-            self._channel.send(Outcomes([(request.number, Failure.of(error))]))
+            self._channel.send(Outcomes([(request.number, Failure.of(error))], []))
 
     def _leave(self, message: Leave) -> None:
         request = self._requests.pop(message.number, None)
@@ -123,7 +126,9 @@ class _Worker:
         for request, _ in sent:
             if not request.num_open:
                 self._requests.pop(request.number, None)
-        self._channel.send(Outcomes([(request.number, outcome) for request, outcome in sent]))
+        rounds = self._rounds[:]
+        del self._rounds[: len(rounds)]
+        self._channel.send(Outcomes([(request.number, outcome) for request, outcome in sent], rounds))
 
     def _report_levels(self) -> None:
         last = Levels()

@@ -93,17 +93,15 @@ class Failure:
 
 @dataclass(frozen=True)
 class Outcomes:
-    """What a turn produced: numbers of requests, and what each gets."""
+    """What a turn produced.
+
+    Args:
+        outcomes: numbers of requests, and what each gets.
+        rounds: rows and tokens of each batch that ran since the last such message.
+    """
 
     outcomes: list[tuple[int, HeadResult | Piece | Failure]]
-
-
-@dataclass(frozen=True)
-class Round:
-    """A batch ran."""
-
-    num_rows: int
-    num_tokens: int
+    rounds: list[tuple[int, int]]
 
 
 @dataclass(frozen=True)

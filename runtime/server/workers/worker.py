@@ -21,7 +21,7 @@ from ..model_facts import ModelFacts
 from ..served_model import Cancel, Levels, Receive
 from ..turns import Deliver, hand_over
 from .channel import Channel
-from .messages import Busyness, Failure, Leave, Load, Loaded, Outcomes, Round, ends_sequence
+from .messages import Busyness, Failure, Leave, Load, Loaded, Outcomes, ends_sequence
 
 logger = logging.getLogger("headway")
 
@@ -148,9 +148,9 @@ class Worker:
 
     def _take(self, message: Any) -> None:
         if isinstance(message, Outcomes):
+            for num_rows, num_tokens in message.rounds:
+                self._observe_round(num_rows, num_tokens)
             self._hand_over(message)
-        elif isinstance(message, Round):
-            self._observe_round(message.num_rows, message.num_tokens)
         elif isinstance(message, Busyness):
             self.levels = message.levels
 
@@ -247,4 +247,5 @@ def _ending(status: int) -> str:
 
 def least_busy(workers: Iterable[Worker]) -> Worker | None:
     """The worker that has least to do; the first of several, so that what it remembers is used; None where none is."""
-    return min((worker for worker in workers if worker.is_ready), key=lambda worker: worker.num_pending, default=None)
+    ready = [worker for worker in workers if worker.is_ready]
+    return min(ready, key=lambda worker: worker.num_pending) if len(ready) > 1 else next(iter(ready), None)

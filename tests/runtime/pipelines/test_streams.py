@@ -1,5 +1,6 @@
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -55,6 +56,26 @@ def test_an_error_reaches_the_caller_and_ends_the_threads() -> None:
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("headway-run")]
 
 
+def test_threads_that_are_kept_run_the_next_work_too_and_nothing_is_left_on_them() -> None:
+    with ThreadPoolExecutor(2, thread_name_prefix="kept") as kept:
+        running, ended = threading.Event(), threading.Event()
+
+        def slow_at_last(item: int) -> threading.Thread:
+            if item == 3:
+                running.set()
+                time.sleep(0.05)
+                ended.set()
+            return threading.current_thread()
+
+        results = side_by_side(slow_at_last, range(100), 2, kept)
+        assert next(results)[1].name.startswith("kept")
+        assert running.wait(10)
+        results.close()
+        assert ended.is_set(), "who stops listening waits for what has begun"
+        names = {name for _, name in side_by_side(lambda item: threading.current_thread().name, range(20), 2, kept)}
+        assert names <= {"kept_0", "kept_1"}
+
+
 def test_little_work_stays_on_the_models_session(heads: Heads) -> None:
     session, side = sides(heads)
     assert side.for_work(MIN_TOKENS - 1, None) == (session, 1)
@@ -77,6 +98,8 @@ def test_who_expects_more_work_gets_the_second_session_sooner(heads: Heads) -> N
     assert side.for_work(95, None) == (session, 1)
     opened, num_streams = side.for_work(96, None)
     assert (opened.num_threads, num_streams) == (1, 2)
+    assert side.threads(2) is side.threads(2) is not None
+    assert side.threads(1) is side.threads(3) is None
 
 
 def test_no_second_session_where_it_is_not_wanted(heads: Heads, monkeypatch: pytest.MonkeyPatch) -> None:

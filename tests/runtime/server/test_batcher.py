@@ -138,6 +138,54 @@ def test_requests_that_ask_for_the_same_are_completed_as_one(
             assert_same(outcomes[job].results, head(["good film"], **each))
 
 
+def test_short_requests_are_tokenized_in_one_call(
+    clients, head_folders: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those that differ in their texts alone; what is wrong with one of them is said to that one."""
+    head = pipeline("embed", model=head_folders["embedder"], num_threads=1)
+    prepared: list[list[Any]] = []
+    prepare = head.prepare
+    monkeypatch.setattr(head, "prepare", lambda window, *rest: prepared.append(window.items) or prepare(window, *rest))
+    options = [{}] * 3 + [{"normalize_embeddings": True}] * 2 + [{}]
+    for texts, calls in (
+        (["good", "bad film", "a", "the film", "is", "very bad"], [3, 2, 1]),
+        (["good", "good " * 40, "a", "the film", "is", "very bad"], [3, 1, 1, 1, 2, 1]),
+    ):
+        prepared.clear()
+        some = clients()
+        free = some.hold()
+        jobs = [
+            some.submit(head, [text], truncation="error", **each) for text, each in zip(texts, options, strict=True)
+        ]
+        free.set()
+        outcomes = some.outcomes(7)
+        assert [len(items) for items in prepared] == calls
+        for job, text, each in zip(jobs, texts, options, strict=True):
+            if len(text) > 100:
+                assert isinstance(outcomes[job], InputTooLongError)
+                assert str(outcomes[job]).startswith("The input has ")
+            else:
+                assert_same(outcomes[job].results, head([text], **each))
+
+
+def test_a_tokenizer_that_breaks_down_loses_nobody(clients, head_folders: dict[str, Path], monkeypatch) -> None:
+    head = pipeline("embed", model=head_folders["embedder"], num_threads=1)
+    prepare = head.prepare
+
+    def break_down(window: Any, *rest: Any) -> Any:
+        if "bad" in window.items:
+            raise MemoryError
+        return prepare(window, *rest)
+
+    monkeypatch.setattr(head, "prepare", break_down)
+    some = clients()
+    free = some.hold()
+    jobs = [some.submit(head, [text]) for text in ("good", "bad", "film")]
+    free.set()
+    outcomes = some.outcomes(4)
+    assert [type(outcomes[job]) for job in jobs] == [HeadResult, WorkerDiedError, HeadResult]
+
+
 def test_an_option_that_fails_late_is_said_to_each(clients, head_folders: dict[str, Path], monkeypatch) -> None:
     head = pipeline("embed", model=head_folders["embedder"], num_threads=1)
 
