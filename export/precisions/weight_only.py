@@ -1,7 +1,10 @@
 """q8 and q4: weights in 8 or 4 bits, activations in float32 (inside the operator in 8 bits, block by block).
 
-A row's result depends on that row alone: its activations are rounded by their own blocks, so q8 and q4 give the same
-answer whatever else is in the batch.
+A row's activations are rounded by their own blocks, so what else is in the batch changes no bit of its result. How many
+rows there are does in q4, where a block is larger than 32 channels: ONNX Runtime (1.31) multiplies a last odd row by a
+kernel that adds up in another order. That is a ten millionth, but the next layer rounds it, to one side or the other:
+over 292 tokens of text SmolLM2-135M's log-probability of a token in q4 is 0.07 apart in the mean, alone or in a batch
+of two, one of 28 most likely tokens is another, and perplexity is 16.9 or 17.0. In q8 all bits are the same.
 """
 
 from __future__ import annotations

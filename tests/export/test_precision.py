@@ -69,6 +69,17 @@ def masked_logits(folder: Path, dtype: str, ids: np.ndarray) -> np.ndarray:
     return model(input_ids=ids, attention_mask=np.ones_like(ids)).logits
 
 
+def step_logits(folder: Path, dtype: str, ids: np.ndarray) -> np.ndarray:
+    """(rows, tokens, vocabulary), each token a step of all rows together."""
+    model = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype, device="cpu", num_threads=1)
+    output = model(ids[:, :1])
+    steps = [output.logits]
+    for position in range(1, ids.shape[1]):
+        output = model(ids[:, position : position + 1], past_key_values=output.past_key_values)
+        steps.append(output.logits)
+    return np.concatenate(steps, axis=1)
+
+
 def test_files_have_their_conventional_names(head):
     assert {path.name for path in (head / "onnx").iterdir()} == set(FILES.values())
 
@@ -101,6 +112,16 @@ def test_weight_only_rows_do_not_depend_on_the_batch(head, dtype, rows):
     alone = np.concatenate([masked_logits(head, dtype, ids[row : row + 1]) for row in range(rows)])
     # Float32 sums in another order, as float32 itself has them.
     np.testing.assert_allclose(together, alone, atol=1e-5 * np.abs(alone).max())
+
+
+@pytest.mark.parametrize("dtype", sorted(REDUCED))
+def test_what_other_rows_hold_changes_no_bit_of_a_row_but_in_int8(head, decoder, dtype):
+    one, *others = np.random.default_rng(2).integers(10, 60, (7, 9))
+    batches = [np.stack([others[0], one, others[1]]), np.stack([others[2], one, others[3]])]
+    first, second = (masked_logits(head, dtype, ids)[1] for ids in batches)
+    assert np.array_equal(first, second) == (dtype != "int8")
+    first, second = (step_logits(decoder, dtype, ids)[1] for ids in batches)
+    assert np.array_equal(first, second) == (dtype != "int8")
 
 
 def test_int8_rows_depend_on_the_batch_a_little(head):
@@ -186,17 +207,11 @@ def test_decoders_generate_in_every_precision(decoder, dtype):
 @pytest.mark.parametrize("dtype", sorted(REDUCED))
 def test_steps_agree_with_prefill(decoder, dtype):
     """One token at a time runs other kernels than many at once."""
-    model = AutoModelForCausalLM.from_pretrained(decoder, dtype=dtype, device="cpu", num_threads=1)
     ids = np.random.default_rng(1).integers(10, 60, (1, 10))
-    expected = model(ids).logits
-    output = model(ids[:, :1])
-    steps = [output.logits]
-    for position in range(1, 10):
-        output = model(ids[:, position : position + 1], past_key_values=output.past_key_values)
-        steps.append(output.logits)
+    expected = AutoModelForCausalLM.from_pretrained(decoder, dtype=dtype, device="cpu", num_threads=1)(ids).logits
     scale = np.abs(expected).max()
     tolerance = {"fp16": 1e-2, "int8": 0.2, "q8": 1e-4, "q4": 1e-4}[dtype]
-    np.testing.assert_allclose(np.concatenate(steps, axis=1), expected, atol=tolerance * scale)
+    np.testing.assert_allclose(step_logits(decoder, dtype, ids), expected, atol=tolerance * scale)
 
 
 def test_prompt_and_steps_may_differ_in_precision(decoder):
