@@ -178,7 +178,8 @@ def _mapped(path: Path, tensors: Sequence[StoredTensor]) -> dict[StoredTensor, N
     for tensor in tensors:
         file = _file_of(path, tensor)
         if file not in files:
-            files[file] = np.memmap(file, dtype=np.uint8, mode="r")
+            is_empty = file.stat().st_size == 0
+            files[file] = np.empty(0, np.uint8) if is_empty else np.memmap(file, dtype=np.uint8, mode="r")
         found[tensor] = _view(path, tensor, files[file])
     return found
 
@@ -187,7 +188,7 @@ def _view(path: Path, tensor: StoredTensor, data: NDArray[np.uint8]) -> NDArray[
     dtype, size_bytes = _NUMPY_TYPES.get(tensor.data_type), _size_bytes(tensor)
     if dtype is None or not size_bytes or (tensor.location is None and tensor.length != size_bytes):
         return None
-    if tensor.offset + size_bytes > len(data):
+    if not 0 <= tensor.offset <= len(data) - size_bytes:
         raise CorruptArtifactError(
             f"{path} reads {tensor.name} from byte {tensor.offset} of {tensor.location}, which has {len(data)} bytes. "
             "Copy or export both again."

@@ -14,6 +14,8 @@ from .layout import Layout, ReadJson
 
 GENAI_FILE = "genai_config.json"
 
+_MOST_LAYERS = 10_000
+
 # Parts of models that take more than text; what they give goes into the decoder as embeddings.
 _OTHER_PARTS = ("encoder", "embedding", "vision", "speech")
 
@@ -108,7 +110,7 @@ def _generation(model: Mapping[str, Any], search: Any) -> dict[str, Any]:
     found |= {name: model[name] for name in _TOKEN_IDS if model.get(name) is not None}
     max_length = search.get("max_length")
     # The builder writes the context's length there, which is no wish of anybody's.
-    if isinstance(max_length, int) and max_length < int(model.get("context_length") or 0):
+    if isinstance(max_length, int) and max_length < _count(model, "context_length"):
         found["max_length"] = max_length
     return found
 
@@ -122,8 +124,19 @@ def _tensor_names(decoder: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         given = _text(decoder, group, key)
         if given is None or "%d" not in given or given.replace("%d", "{}") == pattern:
             continue
-        for layer in range(int(decoder.get("num_hidden_layers", 0))):
+        for layer in range(_count(decoder, "num_hidden_layers", _MOST_LAYERS)):
             yield pattern.format(layer), given.replace("%d", str(layer))
+
+
+def _count(settings: Mapping[str, Any], name: str, most: int | None = None) -> int:
+    """A whole number of the file, 0 where it is not there."""
+    value = settings.get(name) or 0
+    if not isinstance(value, int) or value < 0 or (most is not None and value > most):
+        limit = "" if most is None else f" up to {most:,}"
+        raise CorruptArtifactError(
+            f"{GENAI_FILE} says {name} is {value!r}; a whole number{limit} was expected. Copy the folder again."
+        )
+    return value
 
 
 def _text(decoder: Mapping[str, Any], group: str, key: str) -> str | None:

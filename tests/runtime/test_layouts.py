@@ -104,6 +104,9 @@ def test_export_json_that_cannot_be_used(
         Artifact(tmp_path)
 
 
+_OWN_NAMES = {"inputs": {"past_key_names": "past.%d"}}
+
+
 @pytest.mark.parametrize(
     ("model", "error", "message"),
     [
@@ -111,13 +114,17 @@ def test_export_json_that_cannot_be_used(
         ({"decoder": {}, "vision": {}}, UnsupportedFormatError, "describes vision beside the decoder"),
         ({"decoder": {"pipeline": []}}, UnsupportedFormatError, "a pipeline of graphs"),
         ({"decoder": {"filename": "/etc/passwd"}}, UnsafeArtifactError, "outside its folder"),
+        ({"decoder": {}, "context_length": "long"}, CorruptArtifactError, "says context_length is 'long'"),
+        ({"decoder": {**_OWN_NAMES, "num_hidden_layers": [1]}}, CorruptArtifactError, r"num_hidden_layers is \[1\]"),
+        ({"decoder": {**_OWN_NAMES, "num_hidden_layers": 10**9}}, CorruptArtifactError, "a whole number up to 10,000"),
     ],
 )
 def test_genai_config_that_cannot_be_used(
     tmp_path: Path, model: dict[str, object], error: type[Exception], message: str
 ) -> None:
     onnx.save(classifier_model(), tmp_path / "model.onnx")
-    (tmp_path / "genai_config.json").write_text(json.dumps({"model": model}))
+    settings = {"model": model, "search": {"max_length": 20}}
+    (tmp_path / "genai_config.json").write_text(json.dumps(settings))
     with pytest.raises(error, match=message):
         Artifact(tmp_path)
 

@@ -163,9 +163,20 @@ def test_encoder_decoders_share_too(tmp_path: Path) -> None:
     assert set(graphs.decoder.options.weights) == {"words", "head"}
 
 
-def test_data_that_is_cut_short(tmp_path: Path) -> None:
+@pytest.mark.parametrize("kept", [0, 0.5])
+def test_data_that_is_cut_short(kept: float, tmp_path: Path) -> None:
     folder = foreign.write_transformers_export(tmp_path)
     data = (folder / "decode.onnx.data").read_bytes()
-    (folder / "decode.onnx.data").write_bytes(data[: len(data) // 2])
+    (folder / "decode.onnx.data").write_bytes(data[: int(len(data) * kept)])
     with pytest.raises(CorruptArtifactError, match=r"from byte \d+ of decode.onnx.data, which has \d+ bytes"):
+        open_sharing([folder / "prefill.onnx", folder / "decode.onnx"], folder)
+
+
+def test_data_before_the_file(tmp_path: Path) -> None:
+    folder = foreign.write_transformers_export(tmp_path)
+    model = onnx.load(folder / "decode.onnx", load_external_data=False)
+    entries = [entry for tensor in model.graph.initializer for entry in tensor.external_data if entry.key == "offset"]
+    entries[0].value = "-64"
+    (folder / "decode.onnx").write_bytes(model.SerializeToString())
+    with pytest.raises(CorruptArtifactError, match="from byte -64 of decode.onnx.data"):
         open_sharing([folder / "prefill.onnx", folder / "decode.onnx"], folder)
