@@ -178,5 +178,5 @@ def test_data_before_the_file(tmp_path: Path) -> None:
     entries = [entry for tensor in model.graph.initializer for entry in tensor.external_data if entry.key == "offset"]
     entries[0].value = "-64"
     (folder / "decode.onnx").write_bytes(model.SerializeToString())
-    with pytest.raises(CorruptArtifactError, match="from byte -64 of decode.onnx.data"):
+    with pytest.raises(CorruptArtifactError, match="from byte -64 of"):
         open_sharing([folder / "prefill.onnx", folder / "decode.onnx"], folder)
