@@ -25,11 +25,13 @@ class Change:
         name: for the table.
         apply: the best setup so far → the one to try.
         cases: the cases it can matter for; None for all.
+        group: changes of one group take each other's place, and the fastest of them is looked for; "" stands alone.
     """
 
     name: str
     apply: Callable[[Setup], Setup]
     cases: tuple[int, ...] | None = None
+    group: str = ""
 
 
 @dataclass(frozen=True)
@@ -117,7 +119,7 @@ def batch_runs(best: Setup, scope: Scope) -> Iterator[Change]:
             plan = replace(plan, from_tokens=shape.num_tokens)
             streams = f", {plan.num_streams} at the same time" if plan.num_streams > 1 else ""
             rows = plan.rows_per_run(shape.rows, shape.length or 1)
-            yield Change(f"{shape} in runs of {rows} rows{streams}", partial(_planned, plan), (case,))
+            yield Change(f"{shape} in runs of {rows} rows{streams}", partial(_planned, plan), (case,), str(shape))
 
 
 def openvino(best: Setup, scope: Scope) -> Iterator[Change]:

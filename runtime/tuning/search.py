@@ -4,16 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import groupby
 
 from ..errors import HeadwayError
 from .accuracy import Answers, Limits, cosine, has_drifted
 from .benches import Bench
 from .choices import STAGES, Change, Scope, spread_out
 from .setup import Setup
-from .timing import Comparison, Effort, compare
+from .timing import Comparison, Effort, compare, compare_all
 
 MIN_GAIN = 0.02
 """Share of the time that a change must save."""
+
+_BEHIND = "another is faster"
+# As many are opened at a time, each with its weights.
+_MOST_FINALISTS = 3
 
 OnTrial = Callable[["Trial"], None]
 OnStage = Callable[[str, int], None]
@@ -28,7 +33,7 @@ class Trial:
         name: the change.
         gain: how many times faster than the best before it; None where it was not timed.
         cosine: of its answers with the most precise variant's; None where it did not load.
-        verdict: ``"kept"``, ``"no gain"``, ``"slower"``, or why it was refused.
+        verdict: ``"kept"``, ``"no gain"``, ``"slower"``, ``"another is faster"``, or why it was refused.
         num_rounds: samples of each case.
     """
 
@@ -43,6 +48,16 @@ class Trial:
     def is_kept(self) -> bool:
         """Whether it is part of what was found."""
         return self.verdict == "kept"
+
+
+@dataclass(frozen=True)
+class _Finalist:
+    """One of several that are faster than the best so far, by the ratio of a first look."""
+
+    ratio: float
+    setup: Setup
+    bench: Bench
+    trial: Trial
 
 
 @dataclass
@@ -79,8 +94,12 @@ class Search:
         for stage, changes_of in STAGES.items():
             changes = list(changes_of(self._best, self.scope))
             self.on_stage(stage, len(changes))
-            for change in changes:
-                self._consider(stage, change)
+            for group, members in groupby(changes, key=lambda change: change.group):
+                if group:
+                    self._choose(stage, list(members))
+                else:
+                    for change in members:
+                        self._consider(stage, change)
         sizes = [shape.num_tokens for shape in self.scope.workload.shapes]
         return replace(self._best, runs=spread_out(self._best.runs, sizes))
 
@@ -99,23 +118,71 @@ class Search:
 
     def _consider(self, stage: str, change: Change) -> None:
         setup = change.apply(self._best)
-        trial, bench = self._tried(stage, change, setup)
-        self.trials.append(trial)
-        self.on_trial(trial)
-        if trial.is_kept and bench is not None:
+        opened = self._opened(stage, change, setup)
+        if isinstance(opened, Trial):
+            self._tell(opened)
+            return
+        bench, value = opened
+        trial = _trial(stage, change, value, self._compared(bench, self._cases_of(change)))
+        self._tell(trial)
+        if trial.is_kept:
             self._best, self._champion = setup, bench
 
-    def _tried(self, stage: str, change: Change, setup: Setup) -> tuple[Trial, Bench | None]:
+    def _choose(self, stage: str, changes: Sequence[Change]) -> None:
+        """The fastest of changes that take each other's place: a look at each, and the best of them side by side.
+
+        One after the other, each against the best before it, the first that gains would stay, and keep out those that
+        are faster than it by less than a change must gain.
+        """
+        finalists: list[_Finalist] = []
+        for change in changes:
+            setup = change.apply(self._best)
+            opened = self._opened(stage, change, setup)
+            if isinstance(opened, Trial):
+                self._tell(opened)
+                continue
+            bench, value = opened
+            found = compare(self._champion, bench, self._cases_of(change), self.effort)
+            entry = _Finalist(found.ratio, setup, bench, _trial(stage, change, value, found))
+            if found.ratio >= 1:
+                self._tell(entry.trial)
+                continue
+            finalists = sorted([*finalists, entry], key=lambda one: one.ratio)
+            for left_out in finalists[_MOST_FINALISTS:]:
+                self._tell(replace(left_out.trial, verdict=_BEHIND))
+            del finalists[_MOST_FINALISTS:]
+        if finalists:
+            self._decide(finalists, self._cases_of(changes[0]))
+
+    def _decide(self, finalists: Sequence[_Finalist], cases: Sequence[int]) -> None:
+        """Keep the fastest of them, if it gains now too."""
+        effort = self.effort.of_several(len(finalists))
+        found = compare_all(self._champion, [one.bench for one in finalists], cases, effort)
+        fastest = min(range(len(found)), key=lambda index: found[index].ratio)
+        for index, (one, comparison) in enumerate(zip(finalists, found, strict=True)):
+            verdict = _verdict(comparison)
+            if verdict == "kept" and index != fastest:
+                verdict = _BEHIND
+            self._tell(replace(one.trial, gain=1 / comparison.ratio, verdict=verdict, num_rounds=comparison.num_rounds))
+            if verdict == "kept":
+                self._best, self._champion = one.setup, one.bench
+
+    def _tell(self, trial: Trial) -> None:
+        self.trials.append(trial)
+        self.on_trial(trial)
+
+    def _cases_of(self, change: Change) -> Sequence[int]:
+        return change.cases or tuple(self.scope.workload.cases)
+
+    def _opened(self, stage: str, change: Change, setup: Setup) -> Trial | tuple[Bench, float]:
+        """A setup that answers right, with its cosine; else what became of the change."""
         try:
             bench = self.scope.workload.open(setup)
             value = cosine(self._reference, self._answers(bench))
         except HeadwayError as error:
-            return Trial(stage, change.name, None, None, f"does not run: {_first_sentence(error)}"), None
+            return Trial(stage, change.name, None, None, f"does not run: {_first_sentence(error)}")
         refusal = self._refusal(setup, value)
-        if refusal:
-            return Trial(stage, change.name, None, value, refusal), None
-        found = self._compared(bench, change.cases or tuple(self.scope.workload.cases))
-        return Trial(stage, change.name, 1 / found.ratio, value, _verdict(found), found.num_rounds), bench
+        return Trial(stage, change.name, None, value, refusal) if refusal else (bench, value)
 
     def _compared(self, bench: Bench, cases: Sequence[int]) -> Comparison:
         """Beside the champion; what seems faster must be so twice, for among many tries luck wins some."""
@@ -133,6 +200,10 @@ class Search:
         if has_drifted(value, own):
             return f"refused: cosine {value:.7f}, {own:.7f} untuned"
         return None
+
+
+def _trial(stage: str, change: Change, value: float, found: Comparison) -> Trial:
+    return Trial(stage, change.name, 1 / found.ratio, value, _verdict(found), found.num_rounds)
 
 
 def _own_key(setup: Setup) -> tuple[str, str, str | None]:

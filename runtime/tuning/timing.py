@@ -16,6 +16,10 @@ _LEAST_ROUNDS = 3
 _CLEARLY_SLOWER = 1.05
 
 
+# Round → case → each contestant's seconds, the champion's first.
+_Rounds = Sequence[Sequence[Sequence[float]]]
+
+
 class Contestant(Protocol):
     """Something that can be timed on cases, which are numbered."""
 
@@ -36,6 +40,10 @@ class Effort:
     rounds: int = 11
     seconds: float = 6.0
     stops_early: bool = True
+
+    def of_several(self, challengers: int) -> Effort:
+        """As many rounds where there are more challengers than one."""
+        return replace(self, seconds=self.seconds * (1 + challengers) / 2)
 
     def whole(self) -> Effort:
         """The same without an end before the last round."""
@@ -69,24 +77,22 @@ def compare(champion: Contestant, challenger: Contestant, cases: Sequence[int], 
 
     Whoever goes first changes from round to round, so that what disturbs the machine disturbs both.
     """
+    return compare_all(champion, [challenger], cases, effort)[0]
+
+
+def compare_all(
+    champion: Contestant, challengers: Sequence[Contestant], cases: Sequence[int], effort: Effort
+) -> list[Comparison]:
+    """The same with several at once, each beside the champion: what is nearly alike is told apart only side by side."""
     began = time.monotonic()
-    ratios: list[list[float]] = [[] for _ in cases]
-    times: list[list[tuple[float, float]]] = [[] for _ in cases]
-    for round_number in range(effort.rounds):
-        for index, case in enumerate(cases):
-            pair = _pair(champion, challenger, case, challenger_first=round_number % 2 == 1)
-            times[index].append(pair)
-            ratios[index].append(pair[1] / pair[0])
-        is_enough = effort.stops_early and round_number + 1 >= _LEAST_ROUNDS
-        if is_enough and _may_stop(ratios, time.monotonic() - began > effort.seconds):
+    contestants = (champion, *challengers)
+    rounds: list[list[list[float]]] = []
+    for number in range(effort.rounds):
+        rounds.append([_turn(contestants, case, number) for case in cases])
+        is_enough = effort.stops_early and number + 1 >= _LEAST_ROUNDS
+        if is_enough and (time.monotonic() - began > effort.seconds or _are_slower(rounds)):
             break
-    return Comparison(
-        ratio=_typical(ratios),
-        champion_s=tuple(statistics.median(pair[0] for pair in pairs) for pairs in times),
-        challenger_s=tuple(statistics.median(pair[1] for pair in pairs) for pairs in times),
-        num_rounds=len(ratios[0]),
-        is_consistent=_is_ahead_in_most(ratios),
-    )
+    return [_comparison(rounds, index) for index in _after(rounds)]
 
 
 def sample(call: Callable[[], object]) -> float:
@@ -106,15 +112,42 @@ def geometric_mean(values: Sequence[float]) -> float:
     return math.exp(sum(map(math.log, values)) / len(values)) if values else 1.0
 
 
-def _pair(champion: Contestant, challenger: Contestant, case: int, *, challenger_first: bool) -> tuple[float, float]:
-    if challenger_first:
-        second = challenger.seconds(case)
-        return champion.seconds(case), second
-    return champion.seconds(case), challenger.seconds(case)
+def _turn(contestants: Sequence[Contestant], case: int, number: int) -> list[float]:
+    """Seconds of each; another one begins in each round."""
+    seconds = [0.0] * len(contestants)
+    for turn in range(len(contestants)):
+        index = (number + turn) % len(contestants)
+        seconds[index] = contestants[index].seconds(case)
+    return seconds
 
 
-def _may_stop(ratios: Sequence[Sequence[float]], is_late: bool) -> bool:
-    return is_late or _typical(ratios) > _CLEARLY_SLOWER
+def _after(rounds: _Rounds) -> range:
+    """Indices of the challengers."""
+    return range(1, len(rounds[0][0]))
+
+
+def _are_slower(rounds: _Rounds) -> bool:
+    return all(_typical(_ratios(rounds, index)) > _CLEARLY_SLOWER for index in _after(rounds))
+
+
+def _comparison(rounds: _Rounds, challenger: int) -> Comparison:
+    ratios = _ratios(rounds, challenger)
+    return Comparison(
+        ratio=_typical(ratios),
+        champion_s=_medians(rounds, 0),
+        challenger_s=_medians(rounds, challenger),
+        num_rounds=len(rounds),
+        is_consistent=_is_ahead_in_most(ratios),
+    )
+
+
+def _ratios(rounds: _Rounds, challenger: int) -> list[list[float]]:
+    """A challenger's time by the champion's: case → round."""
+    return [[case[challenger] / case[0] for case in by_round] for by_round in zip(*rounds, strict=True)]
+
+
+def _medians(rounds: _Rounds, contestant: int) -> tuple[float, ...]:
+    return tuple(statistics.median(case[contestant] for case in by_round) for by_round in zip(*rounds, strict=True))
 
 
 def _typical(ratios: Sequence[Sequence[float]]) -> float:

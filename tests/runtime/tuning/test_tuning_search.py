@@ -119,6 +119,47 @@ def test_batches_are_cut_where_it_pays():
     assert [name for name in verdicts(search) if name.startswith("1x16")] == []
 
 
+def plan_costs(costs):
+    """Seconds of 8x128 by (run tokens, streams); 1.0 of any other plan, and of the small shape."""
+
+    def cost(setup, case):
+        plans = [(plan.run_tokens, plan.num_streams) for plan in setup.runs]
+        return costs.get(plans[0], 1.0) if case == 1 and plans else 1.0
+
+    return cost
+
+
+def test_the_fastest_plan_is_found_behind_one_that_is_nearly_as_fast():
+    workload = FakeWorkload()
+    workload.cost = plan_costs({(512, 1): 0.96, (256, 1): 0.95, (512, 2): 0.945, (256, 2): 0.97})
+    search = search_of(workload, dtypes=("fp32",))
+    assert search.run().runs == (RunPlan(128, 512, 2),)
+    found = verdicts(search)
+    assert found["8x128 in runs of 4 rows, 2 at the same time"] == "kept"
+    assert found["8x128 in runs of 4 rows"] == found["8x128 in runs of 2 rows"] == "another is faster"
+    gains = {trial.name: trial.gain for trial in search.trials}
+    assert gains["8x128 in runs of 4 rows"] == pytest.approx(1 / 0.96)
+
+
+def test_a_plan_must_gain_side_by_side_too():
+    workload = FakeWorkload()
+    lucky = iter([0.5] * 3 + [1.0] * 100)
+    costs = plan_costs({})
+    workload.cost = lambda setup, case: next(lucky) if setup.runs == (RunPlan(1024, 512),) else costs(setup, case)
+    search = search_of(workload, dtypes=("fp32",))
+    assert search.run().runs == ()
+    assert verdicts(search)["8x128 in runs of 4 rows"] == "no gain"
+
+
+def test_of_many_that_gain_one_is_kept():
+    workload = FakeWorkload()
+    workload.cost = plan_costs({(512, 1): 0.9, (256, 1): 0.8, (128, 1): 0.7, (512, 2): 0.6, (256, 2): 0.5})
+    search = search_of(workload, dtypes=("fp32",))
+    assert search.run().runs == (RunPlan(128, 256, 2),)
+    assert [trial.verdict for trial in search.trials if trial.stage == "batches"].count("kept") == 1
+    assert len(verdicts(search)) == len(search.trials)
+
+
 def test_what_does_not_load_is_said_and_left_out():
     search = search_of(FakeWorkload(broken=lambda setup: setup.dtype == "int8"))
     assert search.run() == Setup("fp32")

@@ -5,7 +5,7 @@ import itertools
 import pytest
 
 from headway.runtime.tuning import timing
-from headway.runtime.tuning.timing import Effort, compare, geometric_mean, sample
+from headway.runtime.tuning.timing import Effort, compare, compare_all, geometric_mean, sample
 
 
 class Clockwork:
@@ -70,6 +70,33 @@ def test_who_goes_first_changes():
     champion, challenger = Noting([1.0]), Noting([1.0])
     compare(champion, challenger, [0], Effort(rounds=3))
     assert order == [champion, challenger, challenger, champion, champion, challenger]
+
+
+def test_several_are_timed_side_by_side():
+    order = []
+
+    class Noting(Clockwork):
+        def seconds(self, case):
+            order.append(self)
+            return super().seconds(case)
+
+    # The machine is twice as slow in its second round, for all alike.
+    champion, first, second = Noting([1.0, 2.0, 1.0]), Noting([0.9, 1.8, 0.9]), Noting([1.2, 2.4, 1.2])
+    found = compare_all(champion, [first, second], [0], Effort(rounds=3))
+    assert [one.ratio for one in found] == pytest.approx([0.9, 1.2])
+    assert [one.is_consistent for one in found] == [True, False]
+    assert order == [champion, first, second, first, second, champion, second, champion, first]
+
+
+def test_several_are_timed_on_while_one_may_win():
+    challengers = [Clockwork([1.2]), Clockwork([0.99])]
+    assert [one.num_rounds for one in compare_all(Clockwork([1.0]), challengers, [0], Effort(rounds=5))] == [5, 5]
+    assert compare_all(Clockwork([1.0]), [Clockwork([1.2])] * 2, [0], Effort(rounds=5))[0].num_rounds == 3
+
+
+def test_several_get_as_many_rounds():
+    assert Effort(seconds=6.0).of_several(1).seconds == 6.0
+    assert Effort(seconds=6.0).of_several(3).seconds == 12.0
 
 
 def test_short_calls_are_repeated(monkeypatch):
