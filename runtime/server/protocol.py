@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 HEAD_TIMEOUT_S = 10.0
 """Seconds from the first byte of a connection, or of a further request on it, to the end of the request's head."""
@@ -27,6 +27,7 @@ class LimitedProtocol(HttpToolsProtocol):
     _is_in_head = True
     _is_lost = False
     _when_gone: Callable[[], None] | None = None
+    _running: RequestResponseCycle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin to wait for the first request."""
@@ -38,6 +39,10 @@ class LimitedProtocol(HttpToolsProtocol):
         self._is_lost = True
         self._stop_timer()
         super().connection_lost(exc)
+        # uvicorn tells the request that came last, and it may be waiting for the answer to an earlier one.
+        if self._running is not None and self._running is not self.cycle:
+            self._running.disconnected = not self._running.response_complete
+            self._running.message_event.set()
         if self._when_gone is not None:
             self._when_gone()
 
@@ -77,6 +82,14 @@ class LimitedProtocol(HttpToolsProtocol):
         self._is_in_head = False
         self._stop_timer()
         super().on_headers_complete()
+        if not self.pipeline:
+            self._running = self.cycle
+
+    def on_response_complete(self) -> None:
+        """The next request that waits, if any, begins."""
+        if self.pipeline:
+            self._running = self.pipeline[-1][0]
+        super().on_response_complete()
 
     def _watch(self, when_gone: Callable[[], None] | None) -> None:
         self._when_gone = when_gone

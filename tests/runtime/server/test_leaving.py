@@ -89,6 +89,25 @@ def test_who_leaves_before_the_first_token(chat_folder: Path) -> None:
             assert server.post("/v1/chat/completions", {**CHAT, "max_tokens": 2}).status_code == 200
 
 
+@pytest.mark.parametrize("is_streamed", [False, True], ids=["whole", "streamed"])
+def test_who_leaves_with_a_further_request_in_line(chat_folder: Path, is_streamed: bool) -> None:
+    """Requests sent before their answers have come: the one that runs is told, not just the last."""
+    with running({"chat": chat_folder}, limited(engine=EngineSettings(max_sequences=1))) as server:
+        engine = server.served("chat").engine
+        free = threading.Event()
+        extend = engine._slots.extend
+        engine._slots.extend = lambda *arguments: (free.wait(20), extend(*arguments))[1]
+        content = json.dumps({**CHAT, "max_tokens": 400, "logit_bias": {"0": -100}, "stream": is_streamed})
+        request = f"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\ncontent-length: {len(content)}\r\n\r\n{content}"
+        with socket.create_connection(("127.0.0.1", server.port), timeout=5) as client:
+            client.sendall(request.encode() * 3)
+            eventually(lambda: engine.num_running == 1)
+        eventually(lambda: server.server.num_requests == 0, 10)
+        free.set()
+        eventually(lambda: engine.num_running == engine.num_waiting == 0)
+        assert engine.num_steps <= 3
+
+
 @pytest.mark.parametrize("is_chunked", [False, True], ids=["declared", "chunked"])
 def test_a_body_that_drips_is_dropped(head_folders: dict[str, Path], is_chunked: bool) -> None:
     """Slow-loris on the body: every byte is in time, and the whole never is."""
