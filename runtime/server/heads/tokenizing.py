@@ -17,6 +17,8 @@ Result = TypeVar("Result")
 
 # Heads of one row for each text, whose calls take no options of the tokenizer's: padding would depend on the others.
 _PLAIN_TASKS = frozenset({"embed", "text-classification"})
+# A longer text is likely to be over the limit, and then all that were tokenized with it are tokenized again.
+_MAX_CHARACTERS = 4096
 
 
 def share_of(job: Job) -> Share:
@@ -33,12 +35,13 @@ def share_of(job: Job) -> Share:
 
 
 def is_plain(job: Job) -> bool:
-    """Whether a request is one text for a head that makes one row of it."""
+    """Whether a request is one text, and not a long one, for a head that makes one row of it."""
     return (
         job.pipeline is not None
         and job.pipeline.task in _PLAIN_TASKS
         and len(job.items) == 1
         and isinstance(job.items[0], str)
+        and len(job.items[0]) <= _MAX_CHARACTERS
     )
 
 

@@ -150,6 +150,7 @@ def test_short_requests_are_tokenized_in_one_call(
     for texts, calls in (
         (["good", "bad film", "a", "the film", "is", "very bad"], [3, 2, 1]),
         (["good", "good " * 40, "a", "the film", "is", "very bad"], [3, 1, 1, 1, 2, 1]),
+        (["good", "good " * 900, "a", "the film", "is", "very bad"], [1, 1, 1, 2, 1]),
     ):
         prepared.clear()
         some = clients()
