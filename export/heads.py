@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import onnx_ir
 import torch
 
 from headway.runtime.artifact import Component, Manifest, Variant, file_entry, onnx_file_name
@@ -20,7 +19,7 @@ from .load import Checkpoint
 from .operators import ONNX_OPSET
 from .progress import Stages
 from .standard_operators import write_out
-from .trace import reason, traces
+from .trace import Attempt, reason, traces
 from .trace_paths import PATHS, TraceJob
 from .trace_paths import Path as TracePath
 from .verify import Verification, verify_head
@@ -81,17 +80,17 @@ def _export_planned(
     attempts = traces(job, refused, paths)
     while True:
         with stages.stage("trace"):
-            path, graph, longest = next(attempts, (None, None, None))
-        if path is None or graph is None:
+            attempt = next(attempts, None)
+        if attempt is None:
             raise _failure(checkpoint, refused, mismatch)
-        if longest is not None:
-            plan = _shortened(checkpoint, plan, longest)
+        if attempt.longest is not None:
+            plan = _shortened(checkpoint, plan, attempt.longest)
         try:
-            return _write(checkpoint, folder, plan, graph, path, refused, tolerance, stages)
+            return _write(checkpoint, folder, plan, attempt, refused, tolerance, stages)
         except (ArtifactError, ExportError) as error:
             # ONNX Runtime cannot load the graph, it fixed an axis, or its numbers are wrong: another path may do.
             mismatch = mismatch or isinstance(error, VerificationError)
-            refused[path] = reason(error)
+            refused[attempt.path] = reason(error)
 
 
 def _shortened(checkpoint: Checkpoint, plan: HeadPlan, longest: int) -> HeadPlan:
@@ -124,12 +123,12 @@ def _write(
     checkpoint: Checkpoint,
     folder: Path,
     plan: HeadPlan,
-    graph: onnx_ir.Model,
-    path: str,
+    attempt: Attempt,
     refused: Mapping[str, str],
     tolerance: float,
     stages: Stages,
 ) -> Manifest:
+    graph = attempt.graph
     finish_graph(graph, plan.axes, plan.outputs, plan.output_axes)
     if checkpoint.compat:
         write_out(graph)
@@ -139,19 +138,19 @@ def _write(
     with stages.stage("verify"):
         cases = plan.builder.verification_cases()
         verification = verify_head(checkpoint.model, file, cases, plan.outputs, tolerance)
-    return _manifest(checkpoint, folder, plan, graph, files, verification, {"path": path, "refused": dict(refused)})
+    return _manifest(checkpoint, folder, plan, attempt, files, verification, refused)
 
 
 def _manifest(
     checkpoint: Checkpoint,
     folder: Path,
     plan: HeadPlan,
-    graph: onnx_ir.Model,
+    attempt: Attempt,
     files: list[Path],
     verification: Verification,
-    trace: Mapping[str, object],
+    refused: Mapping[str, str],
 ) -> Manifest:
-    model, task = checkpoint.model, checkpoint.task
+    model, task, graph = checkpoint.model, checkpoint.task, attempt.graph
     component = Component(
         file=files[0].relative_to(folder).as_posix(),
         inputs=tensor_specs(graph.graph.inputs),
@@ -164,13 +163,14 @@ def _manifest(
         components={"model": component},
         files=tuple(file_entry(folder, file) for file in files),
         verification=verification.to_dict(),
+        fusions=attempt.fusions,
     )
     return Manifest(
         task=task.name,
         architecture=type(model).__name__,
         model_type=model.config.model_type,
         variants={"fp32": variant},
-        trace=trace,
+        trace={"path": attempt.path, "refused": dict(refused)},
         max_length=plan.builder.max_length,
         heads=(task.name,),
     )

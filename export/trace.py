@@ -8,6 +8,7 @@ import logging
 import re
 import warnings
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import onnx_ir
 import torch
@@ -22,22 +23,34 @@ from .trace_paths import PATHS, Path, TraceJob
 NO_INTERFACE = "its attention does not go through the interface"
 
 
+@dataclass(frozen=True)
+class Attempt:
+    """What one path gave.
+
+    Args:
+        path: its name.
+        longest: tokens of the longest text that the graph takes; None for whatever the model takes.
+        fusions: what each did.
+    """
+
+    path: str
+    graph: onnx_ir.Model
+    longest: int | None
+    fusions: tuple[str, ...] = ()
+
+
 class NotApplicableError(Exception):
     """A tracing path does not fit the model; the message says why."""
 
 
-def traces(
-    job: TraceJob, refused: dict[str, str], paths: Sequence[Path] = PATHS
-) -> Iterator[tuple[str, onnx_ir.Model, int | None]]:
-    """Yield (path, graph, longest text) for every path that gives a graph, one at a time, best first.
-
-    The longest text is None where the graph takes whatever the model takes. Graphs for shorter texts come last.
+def traces(job: TraceJob, refused: dict[str, str], paths: Sequence[Path] = PATHS) -> Iterator[Attempt]:
+    """Yield what every path that gives a graph gave, one at a time, best first; graphs for shorter texts come last.
 
     Args:
         refused: path → why it gave none; filled on the way. The caller adds why a graph it got was no good.
         paths: those to try.
     """
-    limited: list[tuple[str, onnx_ir.Model, int]] = []
+    limited: list[tuple[int, Attempt]] = []
     for path in paths:
         if path.name in refused:
             continue
@@ -54,12 +67,12 @@ def traces(
             name = path.without_interface
         limit = size_limit(programs, job)
         if limit is None:
-            yield name, traced.graph, None
+            yield Attempt(name, traced.graph, None, traced.fusions)
             continue
         refused[name] = str(limit)
         if limit.is_length:
-            limited.append((name, traced.graph, limit.largest))
-    yield from sorted(limited, key=lambda found: -found[2])
+            limited.append((limit.largest, Attempt(name, traced.graph, limit.largest, traced.fusions)))
+    yield from (attempt for _, attempt in sorted(limited, key=lambda found: -found[0]))
 
 
 @contextlib.contextmanager

@@ -17,7 +17,7 @@ from .attention import INTERFACE_NAME, CallCounter, attention_implementation
 from .conversion import convert_program
 from .decoder_experts import experts_as_operators
 from .decoder_norms import norms_as_operators
-from .fusions.pipeline import fuse_decoder
+from .fusions.pipeline import fuse_decoder, fusion_summary
 from .operators import ONNX_OPSET
 
 
@@ -49,10 +49,11 @@ class TraceJob:
 
 @dataclass(frozen=True)
 class Traced:
-    """A graph, and whether Headway's attention is in it."""
+    """A graph, whether Headway's attention is in it, and what each fusion did."""
 
     graph: onnx_ir.Model
     through_interface: bool
+    fusions: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -94,8 +95,8 @@ def with_operators(job: TraceJob) -> Traced:
         CallCounter() as counter,
     ):
         graph = _trace(job)
-    fuse_decoder(graph)
-    return Traced(graph, counter.calls > 0)
+    fusions = fusion_summary(fuse_decoder(graph))
+    return Traced(graph, counter.calls > 0, fusions)
 
 
 def as_it_is(job: TraceJob) -> Traced:
