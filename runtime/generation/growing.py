@@ -18,6 +18,7 @@ from ..errors import InputError, InputTooLongError, UnsupportedFormatError
 from ..providers import import_onnxruntime
 from ..session import Session
 from .graph_facts import GraphFacts
+from .graph_pairs import require_one_model
 from .graph_states import StateSpec, state_specs
 from .growing_cache import GrowingCache
 from .growing_feeds import graph_feeds, require_known_inputs
@@ -57,6 +58,7 @@ class GrowingDecoder:
             require_known_inputs(graph, self.facts, has_embeddings=embeddings is not None)
         self._output_names = self._named_outputs(session, [spec.present_name for spec in self.specs])
         self._prefill_output_names = self._named_outputs(self.prefill_session, self._prefill_presents())
+        require_one_model(self.prefill_session, session, self._prefill_output_names, self.facts.own_name("logits"))
         self._takes_mask = self.facts.own_name("attention_mask") in session.input_names
         self._has_fixed_state = any(spec.growing_axis is None for spec in self.specs)
 

@@ -19,6 +19,7 @@ from ..errors import UnsupportedFormatError
 from ..providers import import_onnxruntime
 from ..session import Session
 from .graph_facts import GraphFacts
+from .graph_pairs import require_one_model
 from .history import TokenIds
 from .seq2seq_cache import EncodedInputs, Seq2SeqCache
 from .seq2seq_graphs import Seq2SeqGraphs, is_past, present_of, run_graph
@@ -124,6 +125,7 @@ class HiddenStateGraphs(Seq2SeqGraphs):
                 f"{self.encoder.path} and {self.first.path} do not fit together: {', '.join(sorted(missing))} missing. "
                 "Export the model with `headway export`."
             )
+        require_one_model(self.first, self.decoder, self._present_names)
 
     def new_cache(self, encoded: EncodedInputs) -> HiddenStateCache:
         """A cache without tokens, one decoder row per input."""
