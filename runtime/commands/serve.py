@@ -30,7 +30,7 @@ _SERVER_LIMITS: Mapping[str, tuple[str, type, str]] = {
 }
 _HEAD_LIMITS: Mapping[str, tuple[str, type, str]] = {
     "--max-batch-tokens": ("max_round_tokens", int, "tokens of all clients that run together (default: 4096)"),
-    "--max-batch-wait": ("max_wait_s", float, "longest wait for others under load, in seconds (default: 0.002)"),
+    "--max-batch-wait": ("max_wait_s", float, "longest wait for others under load, in seconds (default: 0.008)"),
     "--max-client-batch": ("max_client_batch_size", int, "most texts in one request (default: 2048)"),
     "--max-queue": ("max_waiting", int, "requests that wait for each model (default: 512)"),
 }

@@ -41,7 +41,7 @@ class HeadSettings:
 
     max_waiting: int = 512
     max_round_tokens: int = 4096
-    max_wait_s: float = 0.002
+    max_wait_s: float = 0.008
     max_client_batch_size: int = 2048
 
 

@@ -126,12 +126,14 @@ class HeadBatcher(TurnThread[Job]):
                 return
 
     def _turn(self) -> None:
-        self._take_in()
+        started = time.monotonic()
+        num_requests = self._take_in()
         self._run_calls()
         self._run_rows()
+        self._wait.record(num_requests, time.monotonic() - started)
 
-    def _take_in(self) -> None:
-        """Tokenize what has arrived, until there is enough for a round."""
+    def _take_in(self) -> int:
+        """Tokenize what has arrived, until there is enough for a round; how many requests are in it."""
         self._active = {job: share for job, share in self._active.items() if not job.is_cancelled}
         num_tokens = 0
         num_taken = len(self._active)
@@ -144,7 +146,7 @@ class HeadBatcher(TurnThread[Job]):
                 self._finish(jobs[0], jobs[0].call)
                 break
             num_tokens += self._prepare(jobs)
-        self._wait.record(num_taken)
+        return num_taken
 
     def _take_alike(self, max_characters: int) -> list[Job]:
         """The next request, and those behind it that can be tokenized with it: a text has fewer tokens than letters."""
@@ -197,7 +199,7 @@ class HeadBatcher(TurnThread[Job]):
             self._note_round(jobs, len(shares[0].rows), shares[0].num_tokens)
             self._finish(jobs[0], shares[0].results_alone)
             return
-        if self._wait.expected_requests >= _CROWD_REQUESTS:
+        if self._wait.requests_per_round >= _CROWD_REQUESTS:
             shares[0].pipeline.runner.expect_more()
         share = joined(shares, self.settings.max_round_tokens)
         if share is not None and self._run_joined(jobs, share):

@@ -169,6 +169,21 @@ def test_short_requests_are_tokenized_in_one_call(
                 assert_same(outcomes[job].results, head([text], **each))
 
 
+def test_one_out_of_step_waits_for_the_crowd_and_a_lone_client_for_nobody(clients, head_folders) -> None:
+    head = pipeline("embed", model=head_folders["embedder"], num_threads=1)
+    some = clients(max_wait_s=30)
+    some.submit(head, ["good"])
+    some.outcomes(1)
+    some.batcher._wait.record(8, round_s=90)
+    some.submit(head, ["good"])
+    with pytest.raises(queue.Empty):
+        some.delivered.get(timeout=0.05)
+    for _ in range(7):
+        some.submit(head, ["good"])
+    some.outcomes(8)
+    assert [rows for rows, _ in some.rounds] == [1, 8]
+
+
 def test_a_tokenizer_that_breaks_down_loses_nobody(clients, head_folders: dict[str, Path], monkeypatch) -> None:
     head = pipeline("embed", model=head_folders["embedder"], num_threads=1)
     prepare = head.prepare
