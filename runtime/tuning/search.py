@@ -103,6 +103,25 @@ class Search:
         sizes = [shape.num_tokens for shape in self.scope.workload.shapes]
         return replace(self._best, runs=spread_out(self._best.runs, sizes))
 
+    def settle(self, found: Setup) -> tuple[Setup, Comparison]:
+        """What was found beside the untuned setup, and the untuned one instead where it is no faster, twice.
+
+        Every change was timed beside another, over minutes in which a machine may change: what counts is the whole.
+        """
+        beside = self._beside_untuned(found)
+        if beside.ratio > 1 and found != self.untuned:
+            beside = min(beside, self._beside_untuned(found), key=lambda comparison: comparison.ratio)
+            if beside.ratio > 1:
+                self._tell(Trial("all of it", "beside untuned", 1 / beside.ratio, None, "slower", beside.num_rounds))
+                found = self.untuned
+        if found == self.untuned:
+            beside = replace(beside, ratio=1.0, challenger_s=beside.champion_s)
+        return found, beside
+
+    def _beside_untuned(self, found: Setup) -> Comparison:
+        open_setup, cases = self.scope.workload.open, self.scope.workload.cases
+        return compare(open_setup(self.untuned), open_setup(found), cases, self.effort.whole())
+
     def cosine_of(self, setup: Setup) -> float:
         """How close a setup's answers are to the most precise variant's."""
         return cosine(self._reference, self._answers(self.scope.workload.open(setup)))

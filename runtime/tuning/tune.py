@@ -27,7 +27,7 @@ from .shapes import (
     require_lengths,
 )
 from .store import keep_record
-from .timing import DEFAULT_EFFORT, Effort, compare, geometric_mean
+from .timing import DEFAULT_EFFORT, Effort
 
 
 @dataclass(frozen=True)
@@ -172,13 +172,13 @@ def _precisions(artifact: Artifact, asked: Sequence[str], limits: Limits) -> tup
 
 def _record(search: Search, found: Setup) -> TuningRecord:
     """The setup with its figures: once more beside the untuned one, shape by shape."""
-    workload = search.scope.workload
-    final = compare(workload.open(search.untuned), workload.open(found), workload.cases, search.effort.whole())
+    setup, beside = search.settle(found)
     figures = tuple(
         ShapeFigures(str(shape), untuned_ms=round(before * 1e3, 4), tuned_ms=round(after * 1e3, 4))
-        for shape, before, after in zip(workload.shapes, final.champion_s, final.challenger_s, strict=True)
+        for shape, before, after in zip(
+            search.scope.workload.shapes, beside.champion_s, beside.challenger_s, strict=True
+        )
     )
-    gain = geometric_mean([one.untuned_ms / one.tuned_ms for one in figures])
     today = datetime.datetime.now(datetime.UTC).date().isoformat()
-    cosine = round(search.cosine_of(found), 9)
-    return TuningRecord(this_machine().to_text(), found, figures, cosine, round(gain, 3), today)
+    cosine = round(search.cosine_of(setup), 9)
+    return TuningRecord(this_machine().to_text(), setup, figures, cosine, round(1 / beside.ratio, 3), today)

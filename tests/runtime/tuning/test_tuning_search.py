@@ -160,6 +160,39 @@ def test_of_many_that_gain_one_is_kept():
     assert len(verdicts(search)) == len(search.trials)
 
 
+def test_all_of_it_must_be_faster_than_none_of_it():
+    workload = FakeWorkload()
+    search = search_of(workload)
+    found = search.run()
+    assert search.settle(found)[0] == found
+    workload.cost = lambda setup, case: 1.0 if setup == Setup("fp32") else 1.3
+    setup, beside = search.settle(found)
+    assert (setup, beside.ratio, beside.challenger_s) == (Setup("fp32"), 1.0, (1.0, 1.0))
+    last = search.trials[-1]
+    assert (last.name, last.verdict, last.gain) == ("beside untuned", "slower", pytest.approx(1 / 1.3))
+
+
+def test_one_bad_moment_does_not_undo_what_was_found():
+    workload = FakeWorkload()
+    search = search_of(workload)
+    found = search.run()
+    moments = iter([3.0] * 6 + [0.5] * 100)
+    workload.cost = lambda setup, case: 1.0 if setup == Setup("fp32") else next(moments)
+    setup, beside = search.settle(found)
+    assert (setup, beside.ratio) == (found, 0.5)
+    assert search.trials[-1].name != "beside untuned"
+
+
+def test_what_is_untuned_is_as_fast_as_itself():
+    workload = FakeWorkload()
+    search = search_of(workload, dtypes=("fp32",))
+    search.run()
+    times = iter(range(1, 1000))
+    workload.cost = lambda setup, case: float(next(times))
+    setup, beside = search.settle(Setup("fp32"))
+    assert (setup, beside.ratio, beside.challenger_s) == (Setup("fp32"), 1.0, beside.champion_s)
+
+
 def test_what_does_not_load_is_said_and_left_out():
     search = search_of(FakeWorkload(broken=lambda setup: setup.dtype == "int8"))
     assert search.run() == Setup("fp32")
