@@ -106,6 +106,8 @@ def _write_accurate(source: _Source, probe: Probe, dtype: str, limits: AccuracyL
 def _measured(source: _Source, probe: Probe, variant: Variant, limits: AccuracyLimits) -> Accuracy:
     """The accuracy of a variant; where a glance shows that it is far beyond its limits, only that."""
     sessions = _open(source.folder, variant)
+    if not probe.can_glance:
+        return probe.measure(source.sessions, sessions)
     glance = probe.measure(source.sessions, sessions, is_glance=True)
     return glance if glance.misses(limits.of_a_glance()) else probe.measure(source.sessions, sessions)
 

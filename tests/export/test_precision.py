@@ -95,6 +95,18 @@ def test_variants_carry_their_accuracy_and_what_it_was_held_to(head, dtype):
     assert 0 <= case["top_1"] <= 1
 
 
+def test_a_few_answers_that_differ_are_looked_at_among_more(tmp_path):
+    """One of 32 that falls the other way would be 3 %, and beyond a limit of 2."""
+    tokenizer = tiny_tokenizers.build("BertTokenizer", model_max_length=tiny_heads.MAX_LENGTH)
+    model = tiny_heads.build_model("entail-first", len(tokenizer), tokenizer.pad_token_id)
+    limits = {"min_cosine": 0.0, "min_top_1": 0.0}
+    export(model, tmp_path / "out", tokenizer=tokenizer, dtype=["fp16", "q4"], accuracy_limits=limits, progress=False)
+    exact, differing = (verification(tmp_path / "out", dtype)["cases"][0] for dtype in ("fp16", "q4"))
+    assert exact["name"] == ("32 real texts" if exact["top_1"] == 1 else "128 real texts")
+    assert differing["name"] == "128 real texts"
+    assert 0.5 < differing["top_1"] < 1
+
+
 @pytest.mark.parametrize(("dtype", "cosine"), [("fp16", 0.99999), ("q8", 0.99), ("int8", 0.98), ("q4", 0.9)])
 def test_logits_are_close_to_float32(head, dtype, cosine):
     ids = np.random.default_rng(0).integers(10, 60, (3, 12))
