@@ -48,8 +48,9 @@ def _all_results(wanted: str) -> Iterator[tuple[str, Result]]:
 
 def _result(case: Case) -> Result:
     model = MODELS[case.model]
-    rows = [list(row) for row in model.rows]
-    request = Request(str(model.checkpoint()), str(case.folder), case.variant, model.kind, rows, model.num_tokens)
+    request = Request(
+        str(model.checkpoint()), str(case.folder), case.variant, model.kind, model.inputs, model.num_tokens
+    )
     try:
         exporter = EXPORTERS[case.exporter]
         return compare(case, request, ask(exporter.module, exporter.environment, request))

@@ -1,11 +1,15 @@
 """The folders of the comparison: one entry for each exporter, model and variant."""
 
+import wave
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from headway.benchmarks.peers.environments import cache_folder
 from headway.benchmarks.real_models import fetch
+from headway.benchmarks.voice_clips import fetch_voice_clips
 
 # In the vocabulary of every trained model here.
 _SHORT = [504, 575, 282, 649, 314]
@@ -20,12 +24,17 @@ class Model:
     Args:
         kind: of :class:`.request.Request`.
         checkpoint: fetches it and gives its folder.
-        rows: what it is run on.
+        rows: what it is run on, or reads it.
     """
 
     kind: str
     checkpoint: Callable[[], Path]
-    rows: Sequence[Sequence[int]]
+    rows: Sequence[Sequence[int]] | Callable[[], Sequence[Sequence[int]]]
+
+    @property
+    def inputs(self) -> list[list[int]]:
+        """Rows of token ids, or samples of a voice."""
+        return [list(row) for row in (self.rows() if callable(self.rows) else self.rows)]
 
     @property
     def num_tokens(self) -> int:
@@ -82,9 +91,20 @@ def _tiny_classifier() -> Path:
     return folder
 
 
+def _voices() -> list[list[int]]:
+    """The clips at 16 kHz, a third of their samples."""
+    found = []
+    for path in sorted(fetch_voice_clips().glob("*.wav")):
+        with wave.open(str(path)) as clip:
+            samples = np.frombuffer(clip.readframes(clip.getnframes()), np.int16)
+        found.append(samples[: len(samples) // 3 * 3].reshape(-1, 3).mean(axis=1).astype(int).tolist())
+    return found
+
+
 MODELS: Mapping[str, Model] = {
     "smollm2": Model("causal-lm", lambda: fetch("smollm2"), [_SHORT, _LONG]),
     "t5-title": Model("seq2seq-lm", lambda: fetch("t5-title"), [_SHORT, _LONG]),
+    "whisper": Model("speech-lm", lambda: fetch("whisper-tiny-en"), _voices),
     "minilm": Model("encoder", lambda: fetch("minilm"), [_SHORT, _LONG]),
     "classifier": Model("classifier", _tiny_classifier, [[3, 7, 9, 30, 12], [2, 5, 6, 7, 1, 1, 8, 40]]),
 }
@@ -105,6 +125,8 @@ CASES: Sequence[Case] = (
     Case("t5-title", "optimum", "parts"),
     Case("t5-title", "transformers", refusal="has no encoder"),
     Case("t5-title", "transformers", "encoder"),
+    Case("whisper", "optimum"),
+    Case("whisper", "optimum", "parts"),
     Case("minilm", "optimum"),
     Case("minilm", "optimum", "optimized", "optimized"),
     Case("minilm", "optimum", "quantized", "int8"),

@@ -5,18 +5,26 @@ from typing import Any
 
 import numpy as np
 
-from headway.runtime import AutoModel, AutoModelForCausalLM, AutoModelForSeq2SeqLM, AutoModelForSequenceClassification
+from headway.runtime import (
+    AutoFeatureExtractor,
+    AutoModel,
+    AutoModelForCausalLM,
+    AutoModelForSeq2SeqLM,
+    AutoModelForSequenceClassification,
+    AutoModelForSpeechSeq2Seq,
+)
 from headway.runtime.errors import HeadwayError
 from headway.runtime.generation.network import batching_of
 
 from .cases import Case
-from .request import Answer, Request
+from .request import SAMPLING_RATE, Answer, Request, heard, waveform
 
 _CLASSES: dict[str, Any] = {
     "encoder": AutoModel,
     "classifier": AutoModelForSequenceClassification,
     "causal-lm": AutoModelForCausalLM,
     "seq2seq-lm": AutoModelForSeq2SeqLM,
+    "speech-lm": AutoModelForSpeechSeq2Seq,
 }
 
 
@@ -54,6 +62,8 @@ def compare(case: Case, request: Request, theirs: Answer) -> Result:
 
 
 def _answer(model: Any, request: Request) -> Answer:
+    if request.kind == "speech-lm":
+        return _transcripts(model, request)
     values, tokens = [], []
     for row in request.rows:
         ids = np.array([row])
@@ -66,6 +76,19 @@ def _answer(model: Any, request: Request) -> Answer:
         values.append((array[-1] if request.num_tokens else array).tolist())
         if request.num_tokens:
             tokens.append(_greedy(model, ids, request.num_tokens))
+    return Answer(values, tokens)
+
+
+def _transcripts(model: Any, request: Request) -> Answer:
+    extractor, config = AutoFeatureExtractor.from_pretrained(request.folder), model.generation_config
+    start = np.array([[config.decoder_start_token_id]])
+    values, tokens = [], []
+    for row in request.rows:
+        samples = np.array(waveform(row), dtype=np.float32)
+        features = extractor(samples, sampling_rate=SAMPLING_RATE, return_tensors="np").input_features
+        values.append(model(input_features=features, decoder_input_ids=start).logits[0, -1].tolist())
+        written = model.generate(input_features=features)[0].tolist()
+        tokens.append(heard(written, config.decoder_start_token_id, model.config.eos_token_id, request.num_tokens))
     return Answer(values, tokens)
 
 

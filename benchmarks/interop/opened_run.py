@@ -90,8 +90,7 @@ def _in_transformers_js(case: Opened) -> Result:
 def _in_genai(case: Opened) -> Result:
     """Its greedy tokens beside those of Headway, and its tokenizer's text in the example of the model card."""
     model = MODELS[case.model]
-    rows = [list(row) for row in model.rows]
-    request = Request("", str(case.folder), "fp32", model.kind, rows, model.num_tokens)
+    request = Request("", str(case.folder), "fp32", model.kind, model.inputs, model.num_tokens)
     # Where the folder is whole, nothing is exported there.
     result = compare(Case(case.model, "genai"), request, ask("genai_side", case.runtime, request))
     run: Any = pipeline("text-generation", model=str(case.folder), device="cpu", num_threads=1)

@@ -3,19 +3,21 @@
 from pathlib import Path
 from typing import Any
 
-from headway.benchmarks.interop.request import Answer, Request, answer_request
+from headway.benchmarks.interop.request import SAMPLING_RATE, Answer, Request, answer_request, heard, waveform
 
 _CLASSES = {
     "encoder": "ORTModelForFeatureExtraction",
     "classifier": "ORTModelForSequenceClassification",
     "causal-lm": "ORTModelForCausalLM",
     "seq2seq-lm": "ORTModelForSeq2SeqLM",
+    "speech-lm": "ORTModelForSpeechSeq2Seq",
 }
 _TASKS = {
     "encoder": "feature-extraction",
     "classifier": "text-classification",
     "causal-lm": "text-generation-with-past",
     "seq2seq-lm": "text2text-generation-with-past",
+    "speech-lm": "automatic-speech-recognition-with-past",
 }
 _FILES = {"quantized": "model_quantized.onnx", "optimized": "model_optimized.onnx"}
 
@@ -47,6 +49,8 @@ def answer(request: Request) -> Answer:
     import torch
 
     model = _loaded(request, _FILES.get(request.variant))
+    if request.kind == "speech-lm":
+        return _transcripts(model, request)
     values, tokens = [], []
     for row in request.rows:
         ids = torch.tensor([row])
@@ -60,6 +64,24 @@ def answer(request: Request) -> Answer:
         values.append(last.tolist())
         if request.num_tokens:
             tokens.append(_greedy(model, feeds, request))
+    return Answer(values, tokens)
+
+
+def _transcripts(model: Any, request: Request) -> Answer:
+    """Logits of the first token, and what is heard."""
+    import numpy as np
+    import torch
+    from transformers import AutoFeatureExtractor
+
+    extractor, config = AutoFeatureExtractor.from_pretrained(request.folder), model.config
+    start = torch.tensor([[config.decoder_start_token_id]])
+    values, tokens = [], []
+    for row in request.rows:
+        samples = np.array(waveform(row), dtype=np.float32)
+        features = extractor(samples, sampling_rate=SAMPLING_RATE, return_tensors="pt").input_features
+        values.append(model(features, decoder_input_ids=start).logits[0, -1].tolist())
+        written = model.generate(features)[0].tolist()
+        tokens.append(heard(written, config.decoder_start_token_id, config.eos_token_id, request.num_tokens))
     return Answer(values, tokens)
 
 

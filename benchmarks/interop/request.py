@@ -16,9 +16,10 @@ class Request:
         checkpoint: the PyTorch checkpoint that the folder is an export of.
         folder: where the export lies, or is to be written.
         variant: of the exporter: ``"fp32"``, ``"int4"``, ``"merged"``…
-        kind: ``"encoder"``, ``"classifier"``, ``"causal-lm"`` or ``"seq2seq-lm"``.
-        rows: token ids, run one row at a time.
-        num_tokens: how many tokens a language model writes, each the likeliest that does not end the text.
+        kind: ``"encoder"``, ``"classifier"``, ``"causal-lm"``, ``"seq2seq-lm"`` or ``"speech-lm"``.
+        rows: token ids, or samples of 16 bits at 16 kHz, run one row at a time.
+        num_tokens: how many tokens a language model writes, each the likeliest that does not end the text; of speech
+            what is heard, filled up to as many.
     """
 
     checkpoint: str
@@ -31,6 +32,20 @@ class Request:
     def save(self, path: Path) -> None:
         """Write it as JSON."""
         path.write_text(json.dumps(asdict(self)), encoding="utf-8")
+
+
+SAMPLING_RATE, _FULL_SCALE = 16_000, 32_768
+
+
+def waveform(row: list[int]) -> list[float]:
+    """Samples from -1 to 1."""
+    return [sample / _FULL_SCALE for sample in row]
+
+
+def heard(tokens: list[int], start_id: int, end_id: int, num_tokens: int) -> list[int]:
+    """Tokens of the text that was heard, without those that a transcript begins and ends with."""
+    text = [int(token) for token in tokens if token < min(start_id, end_id)]
+    return (text + [end_id] * num_tokens)[:num_tokens]
 
 
 @dataclass(frozen=True)

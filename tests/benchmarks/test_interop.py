@@ -8,7 +8,7 @@ from foreign_folders import END_ID, greedy, sum_logits
 
 from headway.benchmarks.interop.cases import CASES, EXPORTERS, MODELS, Case
 from headway.benchmarks.interop.compare import compare
-from headway.benchmarks.interop.request import Answer, Request
+from headway.benchmarks.interop.request import Answer, Request, heard, waveform
 from headway.benchmarks.peers.environments import ENVIRONMENTS
 
 ROWS = [[4, 9, 5], [8, 6]]
@@ -48,3 +48,10 @@ def test_refusals(tmp_path: Path) -> None:
     case = Case("smollm2", "transformers")
     assert not compare(case, request, Answer([])).passed
     assert compare(dataclasses.replace(case, refusal="no ONNX file"), request, Answer([])).passed
+
+
+def test_what_is_heard_is_compared_without_what_frames_it() -> None:
+    start, end, no_timestamps = 57, 56, 62
+    assert heard([start, no_timestamps, 4, 9, end], start, end, 4) == [4, 9, end, end]
+    assert heard([4, 9, 5, 8, 7, end], start, end, 4) == [4, 9, 5, 8]
+    assert waveform([-32768, 0, 16384]) == [-1.0, 0.0, 0.5]
