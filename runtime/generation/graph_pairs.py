@@ -26,7 +26,8 @@ def require_one_model(first: Session, step: Session, taken: Collection[str], log
     if first is step:
         return
     lost = [name for name in first.output_names if _OWN_STATE.match(name) and name not in taken]
-    if lost:
+    # Without any state every step begins anew.
+    if lost and set(taken) - {logits}:
         raise UnsupportedFormatError(
             f"{step.path} does not take {', '.join(lost[:4])}{' …' * (len(lost) > 4)}, which {first.path} gives: "
             "they are of two models. Export the checkpoint with `headway export`."

@@ -62,3 +62,12 @@ def test_another_vocabulary(write: Callable[[Path], tuple[str, str, str]], tmp_p
     onnx.save(model, tmp_path / step)
     with pytest.raises(UnsupportedFormatError, match=rf"{first} scores 23 tokens and .*{step} 46: they are of two"):
         load_model(tmp_path, device="cpu")
+
+
+def test_steps_that_begin_anew_leave_nothing_out(tmp_path: Path) -> None:
+    _optimum(tmp_path)
+    foreign.sum_decoder(past=None).save(tmp_path / "decoder_with_past_model.onnx")
+    model = load_model(tmp_path, device="cpu")
+    row = [4, 9, 5]
+    written = model.generate(np.array([row]), max_new_tokens=5, do_sample=False, eos_token_id=None)
+    assert written[0, 3:].tolist() == foreign.greedy(foreign.sum_logits, row, 5)
