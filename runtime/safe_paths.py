@@ -94,4 +94,8 @@ def read_optional_json(path: Path) -> dict[str, Any] | None:
     Raises:
         CorruptArtifactError: as for :func:`read_json`; a broken link counts as a broken file, not as none.
     """
-    return read_json(path) if path.is_symlink() or path.exists() else None
+    try:
+        is_there = path.is_symlink() or path.exists()
+    except OSError as error:
+        raise CorruptArtifactError(f"{path} cannot be read: {error.strerror}. Check the permissions.") from error
+    return read_json(path) if is_there else None

@@ -178,10 +178,17 @@ def _mapped(path: Path, tensors: Sequence[StoredTensor]) -> dict[StoredTensor, N
     for tensor in tensors:
         file = _file_of(path, tensor)
         if file not in files:
-            is_empty = file.stat().st_size == 0
-            files[file] = np.empty(0, np.uint8) if is_empty else np.memmap(file, dtype=np.uint8, mode="r")
+            files[file] = _mapped_file(file)
         found[tensor] = _view(path, tensor, files[file])
     return found
+
+
+def _mapped_file(file: Path) -> NDArray[np.uint8]:
+    try:
+        is_empty = file.stat().st_size == 0
+        return np.empty(0, np.uint8) if is_empty else np.memmap(file, dtype=np.uint8, mode="r")
+    except OSError as error:
+        raise CorruptArtifactError(f"{file} cannot be read: {error.strerror}. Check its permissions.") from error
 
 
 def _view(path: Path, tensor: StoredTensor, data: NDArray[np.uint8]) -> NDArray[Any] | None:

@@ -57,7 +57,7 @@ def inspect_artifact(artifact: Artifact) -> dict[str, Any]:
         "source": dict(manifest.source) if manifest else {},
         "packages": dict(manifest.packages) if manifest else {},
         "tuned": dict(manifest.tuned) if manifest else {},
-        "warnings": warnings,
+        "warnings": list(dict.fromkeys(warnings)),
     }
 
 

@@ -166,3 +166,10 @@ def test_errors(tmp_path: Path, damaged: Path, capsys: pytest.CaptureFixture[str
     (damaged / "headway.json").write_text('{"format_version": 99}')
     assert main(["inspect", str(damaged)]) == 1
     assert "has format version 99; this Headway reads up to 1. Upgrade headway." in capsys.readouterr().err
+
+
+def test_a_broken_graph_is_told_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    onnx.save(classifier_model(), tmp_path / "model.onnx")
+    (tmp_path / "model.onnx").write_bytes((tmp_path / "model.onnx").read_bytes()[:40])
+    _, text = inspect(capsys, tmp_path)
+    assert len([line for line in text.splitlines() if "is truncated" in line]) == 1

@@ -1,5 +1,6 @@
 """How folders of other tools are read: which file is which graph of which precision."""
 
+import errno
 import json
 import os
 from collections.abc import Sequence
@@ -175,6 +176,15 @@ def test_folder_that_cannot_be_written(tmp_path: Path) -> None:
     finally:
         folder.chmod(0o755)
     assert before == {path: path.stat().st_mtime_ns for path in [folder, *folder.rglob("*")]}
+
+
+def test_folder_that_may_be_listed_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(Path, "is_symlink", refuse)
+    with pytest.raises(CorruptArtifactError, match=r"headway.json cannot be read: Permission denied"):
+        Artifact(tmp_path)
 
 
 def test_folder_on_another_file_system(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """Two graphs of one model read one file of weights, where both hold the same numbers."""
 
+import errno
 from pathlib import Path
 from typing import Any
 
@@ -179,4 +180,16 @@ def test_data_before_the_file(tmp_path: Path) -> None:
     entries[0].value = "-64"
     (folder / "decode.onnx").write_bytes(model.SerializeToString())
     with pytest.raises(CorruptArtifactError, match="from byte -64 of"):
+        open_sharing([folder / "prefill.onnx", folder / "decode.onnx"], folder)
+
+
+def test_data_that_may_not_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = foreign.write_transformers_export(tmp_path)
+
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    # Whoever runs the tests may read everything.
+    monkeypatch.setattr(np, "memmap", refuse)
+    with pytest.raises(CorruptArtifactError, match=r"prefill.onnx.data cannot be read: Permission denied"):
         open_sharing([folder / "prefill.onnx", folder / "decode.onnx"], folder)
