@@ -17,6 +17,7 @@ from .batch_runs import BatchRuns, RunPlan, has_independent_rows
 from .bfloat16 import BFLOAT16, as_array
 from .errors import HeadwayError, InputError
 from .generation.memory import available_memory_bytes
+from .huge_pages import HugePagesOfSession
 from .onnx_file import check_onnx_file
 from .providers import (
     CPU_PROVIDER,
@@ -106,6 +107,7 @@ class Session:
         self.output_names = tuple(spec.name for spec in self.outputs)
         self._output_list = list(self.output_names)
         self._gives_bfloat16 = any(spec.dtype == BFLOAT16 for spec in self.outputs)
+        self._huge_pages = HugePagesOfSession(self.num_bytes) if is_cpu else None
         self._twin: Session | None = None
         self._reads_in_place = is_cpu and not options.prepack and session is None
         self._pack_after_s = 0.0
@@ -195,6 +197,8 @@ class Session:
             results = self._arrays(feeds, output_names)
         except Exception as error:
             raise _run_error(error, feeds) from error
+        if self._huge_pages is not None:
+            self._huge_pages.count_run()
         return results
 
     def _arrays(self, feeds: Mapping[str, Array], output_names: Sequence[str]) -> list[Array]:

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from ..bfloat16 import BFLOAT16
 from ..errors import InputError, UnsupportedFormatError
-from ..huge_pages import collapse_soon
+from ..huge_pages import LEAST_BYTES, collapse_soon
 from ..providers import import_onnxruntime
 from ..session import Session
 from .cache import SharedBufferCache
@@ -45,9 +45,6 @@ _LEAST_PREFILL_TOKENS = 16
 
 # A text takes two: its prompt, and a step that is repeated. Whoever generates a second one is likely to go on.
 _CALLS_BEFORE_PACKING = 3
-
-# Smaller graphs stay in the processor's caches, whatever their pages.
-_LEAST_BYTES_TO_MOVE = 32 << 20
 
 # Lengths that operators and shapes read on the host, whatever the device.
 _READ_ON_HOST = ("total_sequence_length", "num_logits_to_keep")
@@ -349,7 +346,7 @@ class Decoder:
 
     def _use_huge_pages(self) -> None:
         """Once there is a second text, as packing: a single one would not make up for the time."""
-        if self._has_huge_pages or self.place.is_separate or self.session.num_bytes < _LEAST_BYTES_TO_MOVE:
+        if self._has_huge_pages or self.place.is_separate or self.session.num_bytes < LEAST_BYTES:
             return
         self._has_huge_pages = True
         collapse_soon()

@@ -5,12 +5,13 @@ from __future__ import annotations
 import mmap
 import sys
 import threading
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from headway.runtime import huge_pages
+from headway.runtime import Session, SessionOptions, huge_pages
 from headway.runtime.generation import decoder as decoder_module
 from headway.runtime.generation.decoder import Decoder
 
@@ -61,6 +62,31 @@ def test_the_environment_can_refuse(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(huge_pages.SWITCH)
     huge_pages.collapse_soon()
     assert called.wait(5) == (sys.platform == "linux")
+
+
+@pytest.mark.parametrize(("megabytes", "expected"), [(100, [32, 1024]), (1, [])])
+def test_a_session_asks_after_some_runs_and_once_more(
+    monkeypatch: pytest.MonkeyPatch, megabytes: int, expected: list[int]
+) -> None:
+    asked: list[int] = []
+    pages = huge_pages.HugePagesOfSession(megabytes << 20)
+    for run in range(1, 3000):
+        monkeypatch.setattr(huge_pages, "collapse_soon", lambda run=run: asked.append(run))
+        pages.count_run()
+    assert asked == expected
+
+
+def test_runs_of_a_graph_are_counted(monkeypatch: pytest.MonkeyPatch, classifier: Path) -> None:
+    asked = threading.Event()
+    monkeypatch.setattr(huge_pages, "LEAST_BYTES", 1)
+    monkeypatch.setattr(huge_pages, "collapse_soon", asked.set)
+    session = Session(classifier / "onnx" / "model.onnx", options=SessionOptions("cpu"))
+    feeds = {"input_ids": np.array([[5, 6]]), "attention_mask": np.array([[1, 1]])}
+    for _ in range(huge_pages.RUNS_BEFORE_MOVE[0] - 1):
+        session.run(feeds)
+    assert not asked.is_set()
+    session.run(feeds)
+    assert asked.is_set()
 
 
 @pytest.mark.parametrize(("megabytes", "expected"), [(100, 1), (1, 0)])
