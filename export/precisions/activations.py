@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,17 +22,13 @@ Visit = Callable[[str, Floats], None]
 # Value's name → (…, channels) float32, of one run.
 VisitRun = Callable[[Mapping[str, Floats]], None]
 
-# Covariances that are held at a time, and activations of one run.
-_BUDGET_BYTES = 1 << 30
 
-
-def covariances(path: Path, feeds: Sequence[Feeds], names: Sequence[str] | None = None) -> dict[str, Floats]:
+def covariances(path: Path, feeds: Sequence[Feeds]) -> dict[str, Floats]:
     """Covariance, not centred, of the activations that go into each linear layer, by what each token matters there.
 
     Args:
         path: the float32 graph.
         feeds: inputs of as many runs.
-        names: activations wanted; None for those of every linear layer.
 
     Returns:
         Activation's name → (channels, channels) float32.
@@ -41,11 +37,7 @@ def covariances(path: Path, feeds: Sequence[Feeds], names: Sequence[str] | None 
     counts: dict[str, int] = {}
     model = onnx_ir.load(path)
     inputs = {value.name for value in model.graph.inputs}
-    weighed = {
-        name: weights
-        for name, weights in token_weights(model).items()
-        if name not in inputs and (names is None or name in names)
-    }
+    weighed = {name: weights for name, weights in token_weights(model).items() if name not in inputs}
     del model
 
     def add(values: Mapping[str, Floats]) -> None:
@@ -68,20 +60,6 @@ def _weighed_rows(activations: Floats, weights: TokenWeights, values: Mapping[st
     roots = np.sqrt(weights.of_run(activations, values)).reshape(-1, 1)
     weighed: Floats = rows if weights.are_equal else (rows * roots).astype(np.float32)
     return weighed
-
-
-def activation_groups(model: onnx_ir.Model) -> Iterator[list[str]]:
-    """Names of activations, grouped so that their covariances fit into memory together."""
-    group: list[str] = []
-    size_bytes = 0
-    for name, channels in {str(linear.activation.name): linear.in_features for linear in find_linears(model)}.items():
-        if group and size_bytes + 4 * channels**2 > _BUDGET_BYTES:
-            yield group
-            group, size_bytes = [], 0
-        group.append(name)
-        size_bytes += 4 * channels**2
-    if group:
-        yield group
 
 
 def visit_activations(path: Path, feeds: Sequence[Feeds], visit: Visit, names: Sequence[str] | None = None) -> None:

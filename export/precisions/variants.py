@@ -91,11 +91,13 @@ def _open(folder: Path, variant: Variant) -> Components:
 def _write_accurate(source: _Source, probe: Probe, dtype: str, limits: AccuracyLimits) -> Variant:
     """Write a precision, with as few layers spared as its limits allow."""
     shares = _SPARED_SHARES if REDUCED[dtype].can_spare else _SPARED_SHARES[:1]
+    calibrations = {name: _calibration(source, name, dtype) for name in source.variant.components}
     for share in shares:
-        spared = {name: _spared(source, name, dtype, share) for name in source.variant.components}
+        spared = {name: _spared(source, name, dtype, share, one.largest) for name, one in calibrations.items()}
         if share and not any(spared.values()):
             continue
-        variant = _write(source, dtype, spared)
+        sparing = {name: replace(one, spared=spared[name]) for name, one in calibrations.items()}
+        variant = _write(source, dtype, sparing)
         accuracy = _measured(source, probe, variant, limits)
         if not accuracy.misses(limits):
             break
@@ -112,21 +114,23 @@ def _measured(source: _Source, probe: Probe, variant: Variant, limits: AccuracyL
     return glance if glance.misses(limits.of_a_glance()) else probe.measure(source.sessions, sessions)
 
 
-def _spared(source: _Source, component: str, dtype: str, share: float) -> list[str]:
+def _calibration(source: _Source, component: str, dtype: str) -> Calibration:
+    """What a precision is to know of a graph: measured once, however many layers are spared in the end."""
+    precision, path, feeds = REDUCED[dtype], source.path(component), source.feeds.get(component, [])
+    return Calibration(
+        covariances=covariances(path, feeds) if precision.is_calibrated and feeds else {},
+        largest=largest_activations(path, feeds) if precision.is_smoothed and feeds else {},
+    )
+
+
+def _spared(source: _Source, component: str, dtype: str, share: float, largest: Mapping[str, Floats]) -> Sequence[str]:
     if not share:
         return []
-    feeds = source.feeds.get(component, [])
-    return most_sensitive(source.path(component), feeds, dtype, share, _largest(source, component, dtype))
+    return most_sensitive(source.path(component), source.feeds.get(component, []), dtype, share, largest)
 
 
-def _largest(source: _Source, component: str, dtype: str) -> Mapping[str, Floats]:
-    """The largest activations of a graph, for a precision that evens them out."""
-    feeds = source.feeds.get(component, [])
-    return largest_activations(source.path(component), feeds) if REDUCED[dtype].is_smoothed and feeds else {}
-
-
-def _write(source: _Source, dtype: str, spared: Mapping[str, Sequence[str]]) -> Variant:
-    graphs = {name: _converted(source, name, dtype, spared[name]) for name in source.variant.components}
+def _write(source: _Source, dtype: str, calibrations: Mapping[str, Calibration]) -> Variant:
+    graphs = {name: _converted(source, name, dtype, one) for name, one in calibrations.items()}
     if len(graphs) > 1:
         files = write_graphs(graphs, source.folder, dtype)
     else:
@@ -138,14 +142,12 @@ def _write(source: _Source, dtype: str, spared: Mapping[str, Sequence[str]]) -> 
     )
 
 
-def _converted(source: _Source, component: str, dtype: str, spared: Sequence[str]) -> onnx_ir.Model:
-    path, feeds = source.path(component), source.feeds.get(component, [])
-    measured = covariances(path, feeds) if REDUCED[dtype].is_calibrated and feeds else {}
-    model = onnx_ir.load(path)
+def _converted(source: _Source, component: str, dtype: str, calibration: Calibration) -> onnx_ir.Model:
+    model = onnx_ir.load(source.path(component))
     if source.compat:
         # No standard operator looks rows of 4 bits up.
-        spared = [*spared, *table_names(model)]
-    REDUCED[dtype].convert(model, Calibration(measured, spared, _largest(source, component, dtype)))
+        calibration = replace(calibration, spared=[*calibration.spared, *table_names(model)])
+    REDUCED[dtype].convert(model, calibration)
     if source.compat:
         write_out(model)
     return model

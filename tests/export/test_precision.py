@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from seq2seq_parity import tiny_seq2seq
 
 from headway.export import export
 from headway.export.precision import REDUCED, Calibration
+from headway.export.precisions import variants
 from headway.export.precisions.accuracy import AccuracyLimits
 from headway.export.precisions.dynamic_int8 import quantize_dynamically
 from headway.runtime import AutoModelForCausalLM, AutoModelForMaskedLM, AutoModelForSeq2SeqLM
@@ -342,3 +344,18 @@ def test_square_and_feed_forward_layers_have_larger_blocks_in_4_bits():
     REDUCED["q4"].convert(onnx_ir.Model(graph, ir_version=10), Calibration())
     products = [node for node in graph if node.op_type == "MatMulNBits"]
     assert [node.attributes["block_size"].as_int() for node in products] == [32, 32, 64, 64, 32]
+
+
+def test_activations_are_measured_once_however_many_layers_are_spared(tmp_path, monkeypatch):
+    calls = Counter()
+    for name in ("covariances", "largest_activations", "most_sensitive"):
+        original = getattr(variants, name)
+        counted = partial(lambda name, original, *given: calls.update([name]) or original(*given), name, original)
+        monkeypatch.setattr(variants, name, counted)
+    tokenizer = tiny_tokenizers.build("BertTokenizer", model_max_length=tiny_heads.MAX_LENGTH)
+    model = tiny_heads.build_model("nli", len(tokenizer), tokenizer.pad_token_id)
+    limits = {"min_cosine": 1.0}
+    for dtype in ("int8", "q4"):
+        with pytest.raises(VerificationError, match=f"{dtype} is too far from fp32"):
+            export(model, tmp_path, tokenizer=tokenizer, dtype=dtype, accuracy_limits=limits, overwrite=True)
+    assert calls == {"covariances": 1, "largest_activations": 1, "most_sensitive": 8}
