@@ -1,10 +1,9 @@
 """q8 and q4: weights in 8 or 4 bits, activations in float32 (inside the operator in 8 bits, block by block).
 
-A row's activations are rounded by their own blocks, so what else is in the batch changes no bit of its result. How many
-rows there are does in q4, where a block is larger than 32 channels: ONNX Runtime (1.31) multiplies a last odd row by a
-kernel that adds up in another order. That is a ten millionth, but the next layer rounds it, to one side or the other:
-over 292 tokens of text SmolLM2-135M's log-probability of a token in q4 is 0.07 apart in the mean, alone or in a batch
-of two, one of 28 most likely tokens is another, and perplexity is 16.9 or 17.0. In q8 all bits are the same.
+A row's activations are rounded by their own blocks, so its result is the same to the last bit whatever else is in the
+batch, in blocks of up to 32 channels. In larger ones of 4 bits the number of rows matters: ONNX Runtime (1.31)
+multiplies a last odd row by a kernel that adds up in another order. That is a ten millionth, but the next layer rounds
+it, to one side or the other, and of 28 most likely tokens of SmolLM2-135M one was another alone than in a batch of two.
 """
 
 from __future__ import annotations
@@ -22,12 +21,10 @@ from .linears import Linear, drop_unused, find_embeddings, find_linears, stored_
 _ACCURACY_LEVEL = 4
 
 Bits = Callable[[str], int]
-# Weight's (out, in) → channels that share a scale.
-BlockSize = Callable[[int, int], int]
 
 
 def quantize_weights(
-    model: onnx_ir.Model, bits_of: Bits, block_size: int | BlockSize, covariances: Mapping[str, Floats] | None = None
+    model: onnx_ir.Model, bits_of: Bits, block_size: int, covariances: Mapping[str, Floats] | None = None
 ) -> None:
     """Replace products with stored weights by MatMulNBits and lookups by GatherBlockQuantized; changes in place.
 
@@ -35,11 +32,10 @@ def quantize_weights(
 
     Args:
         bits_of: weight's name → 4 or 8.
-        block_size: channels that share a scale, a power of two from 16; or what gives it for a weight's (out, in).
+        block_size: channels that share a scale, a power of two from 16.
         covariances: activation's name → (in, in), what calibration measured.
     """
-    of_shape: BlockSize = block_size if callable(block_size) else lambda out_features, in_features: block_size
-    quantizer = _Quantizer(bits_of, of_shape, covariances or {})
+    quantizer = _Quantizer(bits_of, block_size, covariances or {})
     # Products first: a tied table is rounded for what it is multiplied by, which matters more than the lookup.
     for linear in find_linears(model):
         _replace_product(linear, quantizer)
@@ -51,7 +47,7 @@ def quantize_weights(
 
 def quantize_to_8_bits(model: onnx_ir.Model, names: Collection[str], block_size: int = 32) -> None:
     """The same in 8 bits for some weights, and the lookups that read them; changes in place."""
-    quantizer = _Quantizer(lambda name: 8, lambda out_features, in_features: block_size, {})
+    quantizer = _Quantizer(lambda name: 8, block_size, {})
     for linear in find_linears(model):
         if linear.name in names:
             _replace_product(linear, quantizer)
@@ -63,7 +59,7 @@ def quantize_to_8_bits(model: onnx_ir.Model, names: Collection[str], block_size:
 class _Quantizer:
     """Quantizes each weight once, whoever reads it, and keeps the initializers made of it."""
 
-    def __init__(self, bits_of: Bits, block_size: BlockSize, covariances: Mapping[str, Floats]) -> None:
+    def __init__(self, bits_of: Bits, block_size: int, covariances: Mapping[str, Floats]) -> None:
         self._bits_of = bits_of
         self._block_size = block_size
         self._covariances = covariances
@@ -88,7 +84,7 @@ class _Quantizer:
         key = (name, is_out_in)
         if key not in self._stored:
             weight_values = values()
-            block = _fitting_block(weight_values.shape[1], self._block_size(*weight_values.shape))
+            block = _fitting_block(weight_values.shape[1], self._block_size)
             weight = quantize_blocks(weight_values, self._bits_of(name), block, covariance)
             arrays = {
                 "codes": weight.packed_codes().reshape(len(weight.codes), -1),

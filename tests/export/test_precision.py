@@ -19,7 +19,7 @@ from decoder_parity import WIDE_HEADS, variant
 from seq2seq_parity import tiny_seq2seq
 
 from headway.export import export
-from headway.export.precision import REDUCED, Calibration
+from headway.export.precision import REDUCED
 from headway.export.precisions import variants
 from headway.export.precisions.accuracy import AccuracyLimits
 from headway.export.precisions.dynamic_int8 import quantize_dynamically
@@ -136,6 +136,14 @@ def test_what_other_rows_hold_changes_no_bit_of_a_row_but_in_int8(head, decoder,
     assert np.array_equal(first, second) == (dtype != "int8")
     first, second = (step_logits(decoder, dtype, ids)[1] for ids in batches)
     assert np.array_equal(first, second) == (dtype != "int8")
+
+
+@pytest.mark.parametrize("dtype", ["q8", "q4"])
+def test_a_row_of_a_language_model_is_the_same_to_the_last_bit_in_any_batch(decoder, dtype):
+    ids = np.random.default_rng(3).integers(10, 60, (5, 9))
+    alone = np.concatenate([step_logits(decoder, dtype, ids[row : row + 1]) for row in range(5)])
+    for rows in (2, 3, 5):
+        np.testing.assert_array_equal(step_logits(decoder, dtype, ids[:rows]), alone[:rows])
 
 
 def test_int8_rows_depend_on_the_batch_a_little(head):
@@ -323,27 +331,6 @@ def test_a_part_of_the_text_is_allowed_twice_the_increase():
     limits = AccuracyLimits(min_cosine=0.9, max_perplexity_increase=0.01)
     assert limits.of_a_glance() == AccuracyLimits(min_cosine=0.9, max_perplexity_increase=0.02)
     assert AccuracyLimits().of_a_glance() == AccuracyLimits()
-
-
-def test_square_and_feed_forward_layers_have_larger_blocks_in_4_bits():
-    floats = onnx_ir.TensorType(onnx_ir.DataType.FLOAT)
-    value = rows = onnx_ir.Value(name="rows", type=floats, shape=onnx_ir.Shape(["n", 64]))
-    nodes, stored = [], []
-    shapes = {"qkv": (64, 128), "down": (128, 64), "square": (64, 64), "up": (64, 256), "vocabulary": (256, 4096)}
-    for name, shape in shapes.items():
-        weight = onnx_ir.tensor(np.random.default_rng(0).standard_normal(shape).astype(np.float32))
-        stored.append(onnx_ir.Value(name=name, type=floats, shape=onnx_ir.Shape(shape), const_value=weight))
-        nodes.append(onnx_ir.node("MatMul", [value, stored[-1]]))
-        value = nodes[-1].outputs[0]
-        value.type = floats
-    last = onnx_ir.node("Relu", [value])
-    last.outputs[0].type = floats
-    graph = onnx_ir.Graph(
-        [rows], last.outputs, nodes=[*nodes, last], initializers=stored, opset_imports={"": 21}, name="five"
-    )
-    REDUCED["q4"].convert(onnx_ir.Model(graph, ir_version=10), Calibration())
-    products = [node for node in graph if node.op_type == "MatMulNBits"]
-    assert [node.attributes["block_size"].as_int() for node in products] == [32, 32, 64, 64, 32]
 
 
 def test_activations_are_measured_once_however_many_layers_are_spared(tmp_path, monkeypatch):
