@@ -91,9 +91,9 @@ class Model:
             providers: an explicit ONNX Runtime provider list; it wins over ``device``.
             num_threads: threads within an operator; None takes the CPUs this process may use.
             session_cache: keep the graph prepared on disk, so that later loads take a fraction of the time and memory:
-                True now, False never, None once a second process loads it. A language model in float32 is kept for
-                True alone: processes then share its packed weights, and a step may take a quarter longer. On the CPU
-                only.
+                True now, False never, None once a second process loads it. A language model in float32, and what was
+                tuned, is kept for True alone: processes then share its packed weights, and a step of the former may
+                take a quarter longer, a run of the latter a tenth. On the CPU only.
             tuned: take precision and session options that are left open from what ``headway tune`` measured on this
                 machine, where it did.
             memory_limit_bytes: most memory that the graph's arena takes on CUDA; None for no limit.

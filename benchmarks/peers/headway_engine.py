@@ -18,7 +18,7 @@ def classifier(settings: Settings) -> Engine:
     if settings.options.get("device") == "openvino":
         model = _on_openvino(AutoModelForSequenceClassification, settings)
     else:
-        model = AutoModelForSequenceClassification.from_pretrained(settings.artifact, **prepared_options(settings))
+        model = AutoModelForSequenceClassification.from_pretrained(settings.artifact, **lasting_options(settings))
 
     def prepare(ids: Ids) -> dict[str, Any]:
         array = np.array(ids, dtype=np.int64)
@@ -31,7 +31,7 @@ def embedder(settings: Settings) -> Engine:
     """Texts → unit vectors."""
     from headway.runtime import pipeline
 
-    embed = pipeline("embed", model=str(settings.artifact), **prepared_options(settings))
+    embed = pipeline("embed", model=str(settings.artifact), **lasting_options(settings))
     return Engine(embed, lambda texts: texts, lambda vectors: [row.tolist() for row in vectors], files=_files(settings))
 
 
@@ -90,6 +90,12 @@ def load_options(settings: Settings) -> dict[str, Any]:
     if settings.precision == "tuned":
         return {}
     return {"dtype": settings.precision, "device": "cpu"}
+
+
+def lasting_options(settings: Settings) -> dict[str, Any]:
+    """The same for a process that lasts: weights in memory of its own, as the other engines hold theirs."""
+    options = load_options(settings)
+    return {**options, "session_cache": False} if options else {}
 
 
 def prepared_options(settings: Settings) -> dict[str, Any]:

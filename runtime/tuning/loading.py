@@ -9,6 +9,7 @@ from ..artifact import Artifact, canonical_dtype, split_dtype
 from ..errors import HeadwayError
 from ..providers import OPENVINO_PROVIDER, auto_device, import_onnxruntime
 from ..session import SessionOptions
+from ..session_cache import should_prepare
 from .fingerprint import this_machine
 from .setup import Setup
 from .store import find_record, has_records
@@ -38,7 +39,8 @@ def tuned_load(
         return dtype, options
     setup = record.setup
     logger.info("%s runs as tuned for this machine: %s on %s", artifact.folder, setup.dtype, setup.device)
-    tuned = setup.session_options(cache=options.cache)
+    # As it was measured: with weights in memory of the process, not mapped from the cache, which runs slower.
+    tuned = setup.session_options(cache=should_prepare(options.cache) or False)
     if options.num_threads is not None:
         tuned = replace(tuned, num_threads=options.num_threads, runs=())
     return setup.dtype, tuned

@@ -67,6 +67,15 @@ def test_the_callers_threads_take_the_place_of_the_records(tuned: Path):
     assert (options.num_threads, options.runs, options.arena) == (2, (), False)
 
 
+@pytest.mark.parametrize(("asked", "switch", "expected"), [(None, "", False), (None, "1", True), (True, "", True)])
+def test_weights_lie_in_memory_as_measured_unless_the_cache_is_asked_for(
+    tuned: Path, monkeypatch, asked, switch, expected
+):
+    monkeypatch.setenv("HEADWAY_SESSION_CACHE", switch)
+    assert load(tuned, session_cache=asked).session.options.cache is expected
+    assert load(tuned, session_cache=asked, tuned=False).session.options.cache is asked
+
+
 def test_another_machine_loads_as_ever(tuned: Path, monkeypatch):
     monkeypatch.setattr(loading, "this_machine", lambda: this_machine(Path("/nowhere")))
     assert load(tuned).dtype == "fp32"
