@@ -105,11 +105,6 @@ def waiting(best: Setup, scope: Scope) -> Iterator[Change]:
     yield Change("work in smaller blocks", partial(_configured, "session.dynamic_block_base", "4"))
 
 
-def memory(best: Setup, scope: Scope) -> Iterator[Change]:
-    """Memory given back after each run."""
-    yield Change("no arena", partial(_replaced, arena=False))
-
-
 def batch_runs(best: Setup, scope: Scope) -> Iterator[Change]:
     """Large batches in parts, one after another or side by side; each shape by itself."""
     if not scope.workload.has_independent_rows:
@@ -140,7 +135,6 @@ STAGES: Mapping[str, Stage] = {
     "kernels": kernels,
     "threads": threads,
     "waiting": waiting,
-    "memory": memory,
     "batches": batch_runs,
     "provider": openvino,
 }

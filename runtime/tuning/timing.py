@@ -12,6 +12,9 @@ from typing import Protocol
 SAMPLE_S = 0.02
 """Calls that are shorter are repeated to this length for one sample."""
 
+SPINNING_S = 0.04
+"""Threads of the contestant before still look for work for nearly as long, and take the processors meanwhile."""
+
 _LEAST_ROUNDS = 3
 _CLEARLY_SLOWER = 1.05
 
@@ -97,9 +100,9 @@ def compare_all(
 
 def sample(call: Callable[[], object]) -> float:
     """Seconds of one call: after one that is not counted, as many as make a sample."""
+    time.sleep(SPINNING_S)
     began = time.perf_counter()
     call()
-    # The first call also waits for threads of the other contestant that still spin.
     calls = max(1, math.ceil(SAMPLE_S / max(time.perf_counter() - began, 1e-6)))
     began = time.perf_counter()
     for _ in range(calls):
