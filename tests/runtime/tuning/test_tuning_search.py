@@ -99,11 +99,12 @@ def test_fewer_threads_leave_nothing_to_wait_for():
     assert "no spinning" not in verdicts(search)
 
 
-def test_spinning_and_memory():
+def test_spinning_and_where_weights_lie():
+    key = "session.use_device_allocator_for_initializers"
     workload = FakeWorkload()
-    workload.cost = lambda setup, case: 1.0 - 0.1 * (setup.config.get(SPINNING) == "0") - 0.1 * (not setup.arena)
+    workload.cost = lambda setup, case: 1.0 - 0.1 * (setup.config.get(SPINNING) == "0") - 0.1 * (key in setup.config)
     found = search_of(workload, dtypes=("fp32",)).run()
-    assert (dict(found.config), found.arena) == ({SPINNING: "0"}, False)
+    assert dict(found.config) == {SPINNING: "0", key: "1"}
 
 
 def test_batches_are_cut_where_it_pays():
