@@ -136,8 +136,7 @@ def _are_in_use(start: int, end: int) -> NDArray[np.bool_]:
     mincore = _mincore()
     pages = np.zeros((end - start) // _PAGE_BYTES, dtype=np.uint8)
     if mincore is None or mincore(start, end - start, pages.ctypes.data) != 0:
-        pages[:] = 0
-    are_in_use: NDArray[np.bool_] = (pages & 1).reshape(-1, _HUGE_PAGE_BYTES // _PAGE_BYTES).mean(
-        axis=1
-    ) >= _LEAST_RESIDENT
+        return np.zeros((end - start) // _HUGE_PAGE_BYTES, dtype=np.bool_)
+    shares = (pages & 1).reshape(-1, _HUGE_PAGE_BYTES // _PAGE_BYTES).mean(axis=1)
+    are_in_use: NDArray[np.bool_] = shares >= _LEAST_RESIDENT
     return are_in_use

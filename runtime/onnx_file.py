@@ -10,6 +10,7 @@ from __future__ import annotations
 import mmap
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -126,10 +127,17 @@ def operator_counts(path: Path) -> Counter[str]:
     Raises:
         CorruptArtifactError: the file is no protobuf.
     """
+    with _mapped(path) as buffer:
+        return Counter(_operators(buffer))
+
+
+@contextmanager
+def _mapped(path: Path) -> Iterator[mmap.mmap]:
+    """The bytes of an ONNX file; whatever in them is no protobuf ends as an error of the file."""
     try:
         with path.open("rb") as stream, mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as buffer:
-            return Counter(_operators(buffer))
-    except (IndexError, UnicodeDecodeError, ValueError) as error:
+            yield buffer
+    except (IndexError, UnicodeDecodeError, ValueError, RecursionError) as error:
         raise CorruptArtifactError(f"{path} is not an ONNX file ({error}). Copy or export it again.") from error
 
 
@@ -214,12 +222,9 @@ def graph_nodes(path: Path) -> list[GraphNode]:
     Raises:
         CorruptArtifactError: the file is no protobuf.
     """
-    try:
-        with path.open("rb") as stream, mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as buffer:
-            graphs = _spans(buffer, 0, len(buffer), _MODEL_GRAPH_FIELD)
-            return [node for graph in graphs for node in _all_nodes(buffer, *graph)]
-    except (IndexError, UnicodeDecodeError, ValueError, RecursionError) as error:
-        raise CorruptArtifactError(f"{path} is not an ONNX file ({error}). Copy or export it again.") from error
+    with _mapped(path) as buffer:
+        graphs = _spans(buffer, 0, len(buffer), _MODEL_GRAPH_FIELD)
+        return [node for graph in graphs for node in _all_nodes(buffer, *graph)]
 
 
 def _all_nodes(buffer: mmap.mmap, start: int, end: int) -> Iterator[GraphNode]:
@@ -259,13 +264,10 @@ def stored_tensors(path: Path) -> list[StoredTensor]:
     Raises:
         CorruptArtifactError: the file is no protobuf.
     """
-    try:
-        with path.open("rb") as stream, mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as buffer:
-            graphs = _spans(buffer, 0, len(buffer), _MODEL_GRAPH_FIELD)
-            spans = [span for graph in graphs for span in _spans(buffer, *graph, _INITIALIZER_FIELD)]
-            found = [_stored_tensor(buffer, *span) for span in spans]
-    except (IndexError, UnicodeDecodeError, ValueError) as error:
-        raise CorruptArtifactError(f"{path} is not an ONNX file ({error}). Copy or export it again.") from error
+    with _mapped(path) as buffer:
+        graphs = _spans(buffer, 0, len(buffer), _MODEL_GRAPH_FIELD)
+        spans = [span for graph in graphs for span in _spans(buffer, *graph, _INITIALIZER_FIELD)]
+        found = [_stored_tensor(buffer, *span) for span in spans]
     return [tensor for tensor in found if tensor is not None]
 
 

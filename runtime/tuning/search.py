@@ -138,8 +138,7 @@ class Search:
     def _consider(self, stage: str, change: Change) -> None:
         setup = change.apply(self._best)
         opened = self._opened(stage, change, setup)
-        if isinstance(opened, Trial):
-            self._tell(opened)
+        if opened is None:
             return
         bench, value = opened
         trial = _trial(stage, change, value, self._compared(bench, self._cases_of(change)))
@@ -157,8 +156,7 @@ class Search:
         for change in changes:
             setup = change.apply(self._best)
             opened = self._opened(stage, change, setup)
-            if isinstance(opened, Trial):
-                self._tell(opened)
+            if opened is None:
                 continue
             bench, value = opened
             found = compare(self._champion, bench, self._cases_of(change), self.effort)
@@ -193,15 +191,19 @@ class Search:
     def _cases_of(self, change: Change) -> Sequence[int]:
         return change.cases or tuple(self.scope.workload.cases)
 
-    def _opened(self, stage: str, change: Change, setup: Setup) -> Trial | tuple[Bench, float]:
-        """A setup that answers right, with its cosine; else what became of the change."""
+    def _opened(self, stage: str, change: Change, setup: Setup) -> tuple[Bench, float] | None:
+        """A setup that answers right, with its cosine; None, and told why, where it does not."""
         try:
             bench = self.scope.workload.open(setup)
             value = cosine(self._reference, self._answers(bench))
         except HeadwayError as error:
-            return Trial(stage, change.name, None, None, f"does not run: {_first_sentence(error)}")
+            self._tell(Trial(stage, change.name, None, None, f"does not run: {_first_sentence(error)}"))
+            return None
         refusal = self._refusal(setup, value)
-        return Trial(stage, change.name, None, value, refusal) if refusal else (bench, value)
+        if refusal is not None:
+            self._tell(Trial(stage, change.name, None, value, refusal))
+            return None
+        return bench, value
 
     def _compared(self, bench: Bench, cases: Sequence[int]) -> Comparison:
         """Beside the champion; what seems faster must be so twice, for among many tries luck wins some."""

@@ -10,6 +10,8 @@ from transformers import LlamaConfig, LlamaForCausalLM
 
 from headway.export import export
 from headway.runtime.artifact import Artifact
+from headway.runtime.session import Session
+from headway.runtime.tuning import benches
 from headway.runtime.tuning.accuracy import cosine
 from headway.runtime.tuning.benches import TIMED_STEPS, make_workload, takes_text, thinned
 from headway.runtime.tuning.setup import Setup
@@ -40,6 +42,15 @@ def test_a_head(classifier: Path) -> None:
     bench = workload.open(Setup("fp32", num_threads=1))
     assert [len(bench.answers(case)[0]) for case in workload.cases] == [2, 6]
     assert bench.seconds(1) > 0
+
+
+def test_memory_of_a_head_is_moved_before_it_is_timed(classifier: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    workload, happened = workload_of(classifier, "text-classification", Shape(1, 4), Shape(3, 12)), []
+    original = Session.run
+    monkeypatch.setattr(Session, "run", lambda self, *inputs: happened.append("run") or original(self, *inputs))
+    monkeypatch.setattr(benches, "collapse", lambda: happened.append("moved"))
+    workload.open(Setup("fp32"))
+    assert happened == ["run"] * 6 + ["moved"]
 
 
 def test_a_language_model_answers_what_pytorch_does(language_model) -> None:

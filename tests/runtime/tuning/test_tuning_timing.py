@@ -107,6 +107,13 @@ def test_short_calls_are_repeated(monkeypatch):
     assert len(calls) == 1 + 20
 
 
+def test_threads_of_the_contestant_before_are_waited_for(monkeypatch):
+    happened = []
+    monkeypatch.setattr(timing.time, "sleep", lambda seconds: happened.append(seconds))
+    sample(lambda: happened.append("call"))
+    assert happened[:2] == [timing.SPINNING_S, "call"]
+
+
 def test_geometric_mean():
     assert geometric_mean([2.0, 8.0]) == pytest.approx(4.0)
     assert geometric_mean([]) == 1.0
